@@ -1,0 +1,1 @@
+"""Keys and signatures. Ed25519 over domain-tagged canonical bytes that include the chain id."""

@@ -1,0 +1,1 @@
+"""What is said: transactions, headers and blocks, work, votes. Frozen records without behaviour beyond their digests."""

@@ -1,0 +1,1 @@
+"""Which work is replayed, and what a replay can come to."""
