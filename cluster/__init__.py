@@ -1,0 +1,1 @@
+"""The site: thin actors, the pure decisions they carry out, and the ways in (HTTP API, command line)."""

@@ -1,0 +1,83 @@
+"""What the HTTP API asks of the site. The gateway implements it; tests may run the API over an in-memory one."""
+
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+import msgspec
+
+from cluster.views import (
+    AccountView,
+    BlockView,
+    JobView,
+    LogLine,
+    MinerView,
+    ScaleView,
+    SiteView,
+    TransactionView,
+)
+
+
+class ChainFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What a wallet needs to sign for this chain."""
+
+    chain_id: str
+    min_audit_ppm: int
+    supervisors: tuple[str, ...]
+
+
+class Submission(msgspec.Struct, frozen=True, kw_only=True):
+    """A job as it crosses HTTP; its segments and artifacts have been uploaded before. Bytes are base64 in JSON."""
+
+    transaction: bytes
+    """Canonical bytes of the signed SubmitJob."""
+    spec: bytes
+    """Canonical job spec (jobs.spec.spec_bytes); its bulk digest is in the transaction."""
+    manifest: bytes
+    """Encoded DatasetManifest; its root is in the transaction."""
+
+
+class WeightsInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """What is needed to check and name the bytes of a finished job's weights."""
+
+    job_id: str
+    name: str
+    state_digest: str
+    size_bytes: int
+    layout: bytes
+    """Encoded layout record (jobs.layout)."""
+
+
+class SiteService(Protocol):
+    """All methods raise cluster.errors.ClusterError subclasses, which the API turns into HTTP answers."""
+
+    async def status(self, job: str | None) -> SiteView: ...
+
+    async def miners(self) -> tuple[MinerView, ...]: ...
+
+    async def scale(self, desired: int) -> ScaleView: ...
+
+    async def chain_facts(self) -> ChainFacts: ...
+
+    async def account(self, address: str) -> AccountView: ...
+
+    async def blocks(self, start: int, count: int) -> tuple[BlockView, ...]: ...
+
+    async def send_transaction(self, data: bytes) -> TransactionView: ...
+
+    async def has_artifact(self, digest: str) -> bool: ...
+
+    async def put_artifact(self, digest: str, data: bytes) -> None:
+        """Store bytes whose bulk digest (unbound) is `digest`; refused when it is not."""
+        ...
+
+    async def submit_job(self, submission: Submission) -> JobView: ...
+
+    async def weights_info(self, job: str) -> WeightsInfo: ...
+
+    def weights(self, job: str) -> AsyncIterator[bytes]:
+        """The state's bytes in 256 KiB chunks, in order."""
+        ...
+
+    async def logs(self, job: str | None, role: str | None, tail: int) -> tuple[LogLine, ...]: ...
+
+    async def shutdown(self) -> None: ...

@@ -1,0 +1,152 @@
+"""Frozen status records, the one description of the site that API, command line and dashboard share.
+
+Addresses, job ids and digests are lower-case hex here; credits are decimal strings of whole credits with up to six places.
+"""
+
+from typing import TypeAlias
+
+import msgspec
+
+JsonValue: TypeAlias = "None | bool | int | float | str | list[JsonValue] | dict[str, JsonValue]"
+
+
+class View(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of every view: rendered as a JSON object."""
+
+
+class JobView(View, frozen=True):
+    """A job as its client sees it. `state` is one of `queued running completed failed cancelled`."""
+
+    job_id: str
+    name: str
+    state: str
+    round: int
+    rounds: int
+    slots: int = 0
+    rounds_settled: int = 0
+    loss: float | None = None
+    metrics: dict[str, float] = {}
+    state_digest: str | None = None
+    client: str = ""
+    reward: str = "0"
+    paid: str = "0"
+    reason: str = ""
+    """Why the job waits, failed or was cancelled, in words."""
+    samples_per_s: float | None = None
+    blocks: int = 0
+    audits_matched: int = 0
+    audits_mismatched: int = 0
+    miners: int = 0
+
+
+class MinerView(View, frozen=True):
+    """A miner. `state` is one of `starting idle working draining lost excluded`."""
+
+    miner: str
+    name: str
+    pid: int
+    node: str
+    device: str
+    state: str
+    reason: str = ""
+    slots_verified: int = 0
+    slots_run: int = 0
+    blocks: int = 0
+    credits: str = "0"
+
+
+class ProcessView(View, frozen=True):
+    """One process of the site."""
+
+    role: str
+    pid: int
+    node: str
+    state: str
+
+
+class ClusterView(View, frozen=True):
+    nodes: int
+    miners: int
+    supervisors: int
+
+
+class ChainTipView(View, frozen=True):
+    height: int
+    tip: str
+    chain_id: str = ""
+    pending_transactions: int = 0
+    fixed_beacon: bool = False
+
+
+class SiteView(View, frozen=True):
+    """What `pouw status` shows."""
+
+    cluster: ClusterView
+    chain: ChainTipView
+    jobs: tuple[JobView, ...] = ()
+    processes: tuple[ProcessView, ...] = ()
+    address: str = ""
+
+
+class ScaleView(View, frozen=True):
+    desired: int
+    running: int
+    draining: int = 0
+
+
+class AccountView(View, frozen=True):
+    address: str
+    balance: str
+    stake: str
+    sequence: int
+    """The sequence number that the account's next transaction must carry, those waiting for a block included."""
+    excluded: bool = False
+
+
+class TransactionView(View, frozen=True):
+    """An acknowledged transaction: durable, waiting for a block."""
+
+    transaction: str
+
+
+class BlockView(View, frozen=True):
+    height: int
+    hash: str
+    parent: str
+    time_ms: int
+    mechanism: str
+    producer: str
+    transactions: tuple[str, ...]
+    """Kinds, such as `round-commit`."""
+    target: str
+    job: str | None = None
+    round: int | None = None
+    slot: int | None = None
+
+
+class LogLine(View, frozen=True):
+    time: str
+    role: str
+    level: str
+    message: str
+    job: str | None = None
+    round: int | None = None
+    slot: int | None = None
+
+
+class UpView(View, frozen=True):
+    """What `pouw up` prints."""
+
+    address: str
+    dashboard: str
+    miners: int
+    supervisors: int
+    home: str = ""
+
+
+class ErrorView(View, frozen=True):
+    """An error in words: what is wrong and what to do next. `code` is stable."""
+
+    error: str
+    code: str
+    hint: str = ""
