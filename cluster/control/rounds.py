@@ -1,0 +1,233 @@
+"""The rounds of one job as a pure state machine: events in, effects out, no clock, no Ray.
+
+It decides which miner runs which slot, when a round is complete, and what to do when miners come, go, lag or cheat.
+It never looks at training results: by invariant 1 they do not depend on any decision made here.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from statistics import median
+from typing import Final, TypeAlias
+
+from cluster.control.slots import Attempt, MinerId, Slot
+
+CLAIM_DEPTH: Final = 2
+"""Slots one miner may hold: it starts the next without waiting for the coordinator."""
+LAG_FACTOR: Final = 4.0
+"""A slot that takes this many times the usual time is handed out a second time."""
+LAG_FLOOR_S: Final = 5.0
+_HISTORY: Final = 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MinerJoined:
+    miner: MinerId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MinerLost:
+    """The miner died or does not answer; what it was running is handed out again."""
+
+    miner: MinerId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MinerDraining:
+    """The miner finishes what it holds and gets nothing more."""
+
+    miner: MinerId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MinerExcluded:
+    """The miner cheated: what it runs or has won in this round does not count."""
+
+    miner: MinerId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlotReported:
+    """A report for this attempt arrived and passed every check that needs no replay."""
+
+    slot: int
+    attempt: int
+    miner: MinerId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoundOpened:
+    """State `round` is there; its slots may be handed out."""
+
+    round: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tick:
+    """Time has passed."""
+
+
+Event: TypeAlias = MinerJoined | MinerLost | MinerDraining | MinerExcluded | SlotReported | RoundOpened | Tick
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assign:
+    """Ask `miner` to run a slot."""
+
+    slot: int
+    attempt: int
+    miner: MinerId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Aggregate:
+    """Every slot is done: sum the winners' updates in slot order."""
+
+    round: int
+    winners: tuple[Attempt, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Release:
+    """A draining miner holds nothing any more and may stop."""
+
+    miner: MinerId
+
+
+Effect: TypeAlias = Assign | Aggregate | Release
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoundState:
+    """Everything the machine knows."""
+
+    slot_count: int
+    round: int = -1
+    is_open: bool = False
+    slots: tuple[Slot, ...] = ()
+    miners: Mapping[MinerId, int] = field(default_factory=dict)
+    """Slots each miner holds."""
+    draining: frozenset[MinerId] = frozenset()
+    excluded: frozenset[MinerId] = frozenset()
+    durations_s: tuple[float, ...] = ()
+    """How long the latest slots took."""
+
+    @property
+    def waiting_reason(self) -> str:
+        """Why nothing happens, in words; empty when something does."""
+        if not self.is_open or any(slot.attempts for slot in self.slots):
+            return ""
+        if not self.miners:
+            return "no miners: start some with 'pouw scale N'"
+        if all(miner in self.draining for miner in self.miners):
+            return "all miners are draining"
+        return ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transition:
+    """The next state and what has to be done about it, in order."""
+
+    state: RoundState
+    effects: tuple[Effect, ...] = ()
+
+
+def step(state: RoundState, event: Event, now_s: float) -> Transition:
+    """What `event` at `now_s` (seconds of a monotonic clock) leads to."""
+    state = _absorb(state, event, now_s)
+    state, assigned = _hand_out(state, now_s, duplicate=isinstance(event, Tick))
+    state, released = _release(state)
+    state, aggregated = _complete(state)
+    return Transition(state=state, effects=(*assigned, *released, *aggregated))
+
+
+def _absorb(state: RoundState, event: Event, now_s: float) -> RoundState:
+    match event:
+        case MinerJoined(miner=miner):
+            if miner in state.excluded:
+                return state
+            return replace(state, miners={miner: 0, **state.miners}, draining=state.draining - {miner})
+        case MinerLost(miner=miner):
+            return _remove(state, miner)
+        case MinerDraining(miner=miner):
+            return replace(state, draining=state.draining | {miner}) if miner in state.miners else state
+        case MinerExcluded(miner=miner):
+            return _exclude(state, miner)
+        case SlotReported():
+            return _finish(state, event, now_s)
+        case RoundOpened(round=number):
+            slots = tuple(Slot(index=i) for i in range(state.slot_count))
+            return replace(state, round=number, is_open=True, slots=slots, miners=dict.fromkeys(state.miners, 0))
+        case Tick():
+            return state
+
+
+def _remove(state: RoundState, miner: MinerId) -> RoundState:
+    miners = {m: held for m, held in state.miners.items() if m != miner}
+    slots = tuple(slot.without(miner) for slot in state.slots)
+    return replace(state, miners=miners, slots=slots, draining=state.draining - {miner})
+
+
+def _exclude(state: RoundState, miner: MinerId) -> RoundState:
+    state = replace(_remove(state, miner), excluded=state.excluded | {miner})
+    if not state.is_open:
+        return state
+    slots = tuple(s.reopen() if s.winner is not None and s.winner.miner == miner else s for s in state.slots)
+    return replace(state, slots=slots)
+
+
+def _finish(state: RoundState, event: SlotReported, now_s: float) -> RoundState:
+    slot = state.slots[event.slot]
+    attempt = slot.find(event.attempt, event.miner)
+    if attempt is None:
+        return state
+    freed = {a.miner: state.miners[a.miner] - 1 for a in slot.attempts if a.miner in state.miners}
+    slots = (*state.slots[: event.slot], slot.finish(attempt), *state.slots[event.slot + 1 :])
+    durations = (*state.durations_s, now_s - attempt.since_s)[-_HISTORY:]
+    return replace(state, slots=slots, miners={**state.miners, **freed}, durations_s=durations)
+
+
+def _hand_out(state: RoundState, now_s: float, *, duplicate: bool) -> tuple[RoundState, list[Effect]]:
+    if not state.is_open:
+        return state, []
+    slots, miners = list(state.slots), dict(state.miners)
+    wanted = [slot.index for slot in slots if slot.is_open]
+    if duplicate and not wanted:
+        wanted = [slot.index for slot in slots if _lags(slot, state.durations_s, now_s)]
+    effects: list[Effect] = []
+    for index in wanted:
+        busy = {attempt.miner for attempt in slots[index].attempts}
+        limit = 1 if busy else CLAIM_DEPTH
+        free = [m for m, held in miners.items() if held < limit and m not in state.draining and m not in busy]
+        if not free:
+            continue
+        miner = min(free, key=lambda m: miners[m])
+        slots[index] = slots[index].assign(miner, now_s)
+        miners[miner] += 1
+        effects.append(Assign(slot=index, attempt=slots[index].attempts[-1].number, miner=miner))
+    return (replace(state, slots=tuple(slots), miners=miners), effects) if effects else (state, effects)
+
+
+def _lags(slot: Slot, durations_s: tuple[float, ...], now_s: float) -> bool:
+    usual_s = median(durations_s) if durations_s else 0.0
+    patience_s = max(LAG_FLOOR_S, LAG_FACTOR * usual_s) * 2 ** max(0, len(slot.attempts) - 1)
+    return bool(slot.attempts) and now_s - slot.attempts[-1].since_s > patience_s
+
+
+def _release(state: RoundState) -> tuple[RoundState, list[Effect]]:
+    done = [miner for miner in state.draining if state.miners.get(miner, 0) == 0]
+    for miner in done:
+        state = _remove(state, miner)
+    return state, [Release(miner=miner) for miner in sorted(done)]
+
+
+def _complete(state: RoundState) -> tuple[RoundState, list[Effect]]:
+    if not state.is_open or not all(slot.is_done for slot in state.slots):
+        return state, []
+    winners = tuple(slot.winner for slot in state.slots if slot.winner is not None)
+    return replace(state, is_open=False), [Aggregate(round=state.round, winners=winners)]
+
+
+def reject_winner(state: RoundState, slot: int) -> RoundState:
+    """The round again open after a winner's bytes turned out not to be what its report named."""
+    slots = (*state.slots[:slot], state.slots[slot].reopen(), *state.slots[slot + 1 :])
+    return replace(state, slots=slots, is_open=True)
