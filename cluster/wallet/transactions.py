@@ -1,0 +1,45 @@
+"""What a wallet can ask of the ledger, signed. Pure: sequence numbers and the chain id come from the caller."""
+
+from consensus.crypto.keys import Signer
+from consensus.crypto.signing import Signed, sign
+from consensus.primitives.integers import Credits, Digest, Ppm, PublicKey, Sequence, Uint32, Uint63
+from consensus.records.transactions import CancelJob, SubmitJob, Transfer
+
+
+def sign_transfer(
+    signer: Signer, chain_id: Digest, *, sequence: Sequence, recipient: PublicKey, amount: Credits
+) -> Signed:
+    """Move `amount` from the signer to `recipient`."""
+    return sign(signer, chain_id, Transfer(sequence=sequence, recipient=recipient, amount=amount))
+
+
+def sign_submit_job(
+    signer: Signer,
+    chain_id: Digest,
+    *,
+    sequence: Sequence,
+    name: str,
+    spec: Digest,
+    dataset: Digest,
+    rounds: Uint63,
+    slots: Uint32,
+    audit_ppm: Ppm,
+    reward: Credits,
+) -> Signed:
+    """Pay `reward` for a job. The digest of what is returned is the job's id."""
+    job = SubmitJob(
+        sequence=sequence,
+        name=name,
+        spec=spec,
+        dataset=dataset,
+        rounds=rounds,
+        slots=slots,
+        audit_ppm=audit_ppm,
+        reward=reward,
+    )
+    return sign(signer, chain_id, job)
+
+
+def sign_cancel_job(signer: Signer, chain_id: Digest, *, sequence: Sequence, job: Digest) -> Signed:
+    """Stop a job that the signer has paid for."""
+    return sign(signer, chain_id, CancelJob(sequence=sequence, job=job))
