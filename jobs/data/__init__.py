@@ -1,0 +1,1 @@
+"""Datasets as committed bytes: reading and splitting them, opening them, and the order examples are seen in."""

@@ -1,0 +1,1 @@
+"""What a job is: the validated description a client writes, and its canonical bytes."""
