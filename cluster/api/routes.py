@@ -1,0 +1,139 @@
+"""One route for each method of `SiteService`. No decisions are made here."""
+
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+import msgspec
+from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi.responses import StreamingResponse
+
+from cluster.api.encoding import (
+    ARTIFACT_BYTES,
+    SUBMISSION_BYTES,
+    TRANSACTION_BYTES,
+    json_response,
+    read_body,
+    read_json,
+)
+from cluster.api.service import SiteService, Submission
+from cluster.errors import NotFoundError
+
+MAX_BLOCKS = 1_000
+MAX_LOG_LINES = 10_000
+MAX_MINERS = 4_096
+_OCTETS = "application/octet-stream"
+
+Digest = Annotated[str, Path(pattern="^[0-9a-f]{64}$")]
+Job = Annotated[str, Path(pattern="^[0-9a-f]{64}$")]
+Role = Annotated[str | None, Query(max_length=64)]
+SomeJob = Annotated[str | None, Query(pattern="^[0-9a-f]{1,64}$")]
+
+
+class ScaleRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How many miners there should be."""
+
+    desired: Annotated[int, msgspec.Meta(ge=0, le=MAX_MINERS)]
+
+
+def site_routes(service: SiteService) -> APIRouter:
+    """What a site is, and its size."""
+    router = APIRouter(prefix="/v1")
+
+    @router.get("/health")
+    async def health() -> Response:
+        facts = await service.chain_facts()
+        return json_response({"ok": True, "site": facts.chain_id})
+
+    @router.get("/status")
+    async def status(job: SomeJob = None) -> Response:
+        return json_response(await service.status(job))
+
+    @router.get("/miners")
+    async def miners() -> Response:
+        return json_response(await service.miners())
+
+    @router.post("/scale")
+    async def scale(request: Request) -> Response:
+        wanted = await read_json(request, ScaleRequest)
+        return json_response(await service.scale(wanted.desired))
+
+    @router.get("/logs")
+    async def logs(
+        job: SomeJob = None, role: Role = None, tail: Annotated[int, Query(ge=0, le=MAX_LOG_LINES)] = 100
+    ) -> Response:
+        return json_response(await service.logs(job, role, tail))
+
+    @router.post("/shutdown")
+    async def shutdown() -> Response:
+        await service.shutdown()
+        return json_response({"ok": True})
+
+    return router
+
+
+def ledger_routes(service: SiteService) -> APIRouter:
+    """The chain as a wallet needs it."""
+    router = APIRouter(prefix="/v1")
+
+    @router.get("/chain/facts")
+    async def chain_facts() -> Response:
+        return json_response(await service.chain_facts())
+
+    @router.get("/accounts/{address}")
+    async def account(address: Digest) -> Response:
+        return json_response(await service.account(address))
+
+    @router.get("/blocks")
+    async def blocks(
+        start: Annotated[int, Query(ge=0)] = 0, count: Annotated[int, Query(ge=1, le=MAX_BLOCKS)] = 100
+    ) -> Response:
+        return json_response(await service.blocks(start, count))
+
+    @router.post("/transactions")
+    async def send_transaction(request: Request) -> Response:
+        return json_response(await service.send_transaction(await read_body(request, TRANSACTION_BYTES)), 202)
+
+    return router
+
+
+def job_routes(service: SiteService) -> APIRouter:
+    """Jobs, and the bytes that go in and come out."""
+    router = APIRouter(prefix="/v1")
+
+    @router.head("/artifacts/{digest}")
+    async def has_artifact(digest: Digest) -> Response:
+        return Response(status_code=200 if await service.has_artifact(digest) else 404)
+
+    @router.put("/artifacts/{digest}")
+    async def put_artifact(digest: Digest, request: Request) -> Response:
+        await service.put_artifact(digest, await read_body(request, ARTIFACT_BYTES))
+        return Response(status_code=204)
+
+    @router.post("/jobs")
+    async def submit_job(request: Request) -> Response:
+        submission = await read_json(request, Submission, SUBMISSION_BYTES)
+        return json_response(await service.submit_job(submission), 201)
+
+    @router.get("/jobs/{job}/weights/info")
+    async def weights_info(job: Job) -> Response:
+        return json_response(await service.weights_info(job))
+
+    @router.get("/jobs/{job}/weights")
+    async def weights(job: Job) -> Response:
+        info = await service.weights_info(job)
+        chunks = service.weights(job)
+        # The first chunk is taken before the answer starts: what is wrong with the rest of the way shows up there, and
+        # can still be said properly.
+        first = await anext(chunks, b"")
+        if not first and info.size_bytes:
+            raise NotFoundError(f"the site has no weights of job {job}", code="weights")
+        length = {"Content-Length": str(info.size_bytes)}
+        return StreamingResponse(_chain(first, chunks), headers=length, media_type=_OCTETS)
+
+    return router
+
+
+async def _chain(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield first
+    async for chunk in rest:
+        yield chunk
