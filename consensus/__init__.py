@@ -1,1 +1,1 @@
-"""The rules: pure functions over integers and canonical bytes. No torch, ray, lmdb, clock, randomness, files or network."""
+"""The rules: pure functions over integers and canonical bytes. No torch, ray, lmdb, clock, chance, files or network."""

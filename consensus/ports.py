@@ -1,4 +1,4 @@
-"""What the rules need from outside, as Protocols. Adapters live in storage/ and jobs/; only cluster/wiring.py joins them."""
+"""What the rules need from outside, as Protocols. Adapters live in storage/ and jobs/; cluster/wiring.py joins them."""
 
 from collections.abc import Sequence
 from typing import Protocol

@@ -1,0 +1,1 @@
+"""How a chain starts, how hard its next block is, and whether a block may follow its tip."""

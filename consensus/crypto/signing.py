@@ -1,7 +1,7 @@
 """Signed envelopes: who said which record on which chain.
 
-The signature covers a fixed domain, the chain id and the record's canonical bytes. The record's own type tag is the first
-field of those bytes, so a signature for one kind of message is never valid for another kind or for another chain.
+The signature covers a fixed domain, the chain id and the record's canonical bytes. The record's own type tag is the
+first field of those bytes, so a signature for one kind of message is never valid for another kind or for another chain.
 """
 
 from typing import Final, TypeVar
@@ -61,5 +61,3 @@ def open_signed(signed: Signed, kind: type[Message], chain_id: Digest) -> Messag
 def decode_signed(data: bytes, *, limit: int = MAX_RECORD_BYTES) -> Signed:
     """Decode an envelope; neither its signature nor its body is checked yet."""
     return decode(data, Signed, limit=limit)
-
-

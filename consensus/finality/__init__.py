@@ -1,0 +1,1 @@
+"""Why a block is final, and the randomness that its finality releases."""

@@ -1,0 +1,1 @@
+"""Ways to earn the right to append a block. Each is one folder and one registry line; none imports another."""

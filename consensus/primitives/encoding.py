@@ -6,7 +6,7 @@ Sizes are bounded before decoding; nesting is bounded by the record types, which
 """
 
 from functools import cache
-from typing import Final, TypeVar
+from typing import Final, TypeVar, Union, cast
 
 import msgspec
 
@@ -25,7 +25,7 @@ class Record(
     kw_only=True,
     gc=False,
 ):
-    """Base of everything that is signed, hashed or stored. A subclass names itself with `tag="pouw/<name>/<version>"`."""
+    """Base of all that is signed, hashed or stored. A subclass names itself with `tag="pouw/<name>/<version>"`."""
 
 
 RecordType = TypeVar("RecordType", bound=Record)
@@ -37,8 +37,8 @@ def encode(record: Record) -> bytes:
 
 
 @cache
-def _decoder(kind: type[RecordType]) -> "msgspec.msgpack.Decoder[RecordType]":
-    return msgspec.msgpack.Decoder(kind)
+def _decoder(*kinds: type[Record]) -> "msgspec.msgpack.Decoder[Record]":
+    return msgspec.msgpack.Decoder(Union[kinds])  # noqa: UP007  # a union of types only known when running
 
 
 def decode(data: bytes, kind: type[RecordType], *, limit: int = MAX_RECORD_BYTES) -> RecordType:
@@ -47,12 +47,21 @@ def decode(data: bytes, kind: type[RecordType], *, limit: int = MAX_RECORD_BYTES
     Raises:
         EncodingError: too long, not msgpack, wrong tag, wrong shape, out of range or not canonical.
     """
+    return cast("RecordType", decode_any(data, (kind,), kind.__name__, limit=limit))
+
+
+def decode_any(data: bytes, kinds: tuple[type[Record], ...], name: str, *, limit: int = MAX_RECORD_BYTES) -> Record:
+    """Decode a record of one of several kinds, told apart by tag. `name` is what an error calls it.
+
+    Raises:
+        EncodingError: as `decode`.
+    """
     if len(data) > limit:
-        raise EncodingError(f"{len(data)} bytes is over the limit of {limit} for {kind.__name__}")
+        raise EncodingError(f"{len(data)} bytes is over the limit of {limit} for {name}")
     try:
-        record = _decoder(kind).decode(data)
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise EncodingError(f"not a {kind.__name__}: {error}") from error
+        record = _decoder(*kinds).decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise EncodingError(f"not a {name}: {error}") from error
     if encode(record) != data:
-        raise EncodingError(f"{kind.__name__} is not in its canonical encoding")
+        raise EncodingError(f"{name} is not in its canonical encoding")
     return record

@@ -1,1 +1,1 @@
-"""What is said: transactions, headers and blocks, work, votes. Frozen records without behaviour beyond their digests."""
+"""What is said: transactions, headers and blocks, work, votes. Frozen records, no behaviour beyond their digests."""

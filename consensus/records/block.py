@@ -1,4 +1,4 @@
-"""Headers and blocks. A header without a seal is a template; mechanisms only ever see opaque seal bytes of their own."""
+"""Headers and blocks. A header without a seal is a template; a mechanism sees opaque seal bytes of its own."""
 
 import hashlib
 from typing import TypeAlias

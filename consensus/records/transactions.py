@@ -1,4 +1,4 @@
-"""Every change of the ledger that can be asked for. Each travels in a `Signed` envelope; the signer is who pays or decides."""
+"""Every change of the ledger that can be asked for. Each is in a `Signed` envelope; the signer pays or decides."""
 
 from typing import TypeAlias
 
@@ -51,7 +51,7 @@ class AuditedSlot(Record, frozen=True, tag="pouw/audited-slot/1"):
 
 
 class SettleRounds(Record, frozen=True, tag="pouw/settle-rounds/1"):
-    """A supervisor's word that rounds up to (not including) `upto` were audited as the beacon asks; their slots are paid."""
+    """A supervisor's word that rounds below `upto` were audited as the beacon asks; their slots are paid."""
 
     job: JobId
     upto: Uint63
