@@ -55,6 +55,15 @@ class SlotReported:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SlotFailed:
+    """An attempt came to nothing although its miner lives; the slot is handed out again."""
+
+    slot: int
+    attempt: int
+    miner: MinerId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RoundOpened:
     """State `round` is there; its slots may be handed out."""
 
@@ -66,7 +75,9 @@ class Tick:
     """Time has passed."""
 
 
-Event: TypeAlias = MinerJoined | MinerLost | MinerDraining | MinerExcluded | SlotReported | RoundOpened | Tick
+Event: TypeAlias = (
+    MinerJoined | MinerLost | MinerDraining | MinerExcluded | SlotReported | SlotFailed | RoundOpened | Tick
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,6 +165,8 @@ def _absorb(state: RoundState, event: Event, now_s: float) -> RoundState:
             return _exclude(state, miner)
         case SlotReported():
             return _finish(state, event, now_s)
+        case SlotFailed(slot=slot, miner=miner):
+            return _give_up(state, slot, miner)
         case RoundOpened(round=number):
             slots = tuple(Slot(index=i) for i in range(state.slot_count))
             return replace(state, round=number, is_open=True, slots=slots, miners=dict.fromkeys(state.miners, 0))
@@ -184,6 +197,15 @@ def _finish(state: RoundState, event: SlotReported, now_s: float) -> RoundState:
     slots = (*state.slots[: event.slot], slot.finish(attempt), *state.slots[event.slot + 1 :])
     durations = (*state.durations_s, now_s - attempt.since_s)[-_HISTORY:]
     return replace(state, slots=slots, miners={**state.miners, **freed}, durations_s=durations)
+
+
+def _give_up(state: RoundState, index: int, miner: MinerId) -> RoundState:
+    slot = state.slots[index].without(miner)
+    if slot == state.slots[index]:
+        return state
+    slots = (*state.slots[:index], slot, *state.slots[index + 1 :])
+    miners = {**state.miners, miner: state.miners[miner] - 1} if miner in state.miners else state.miners
+    return replace(state, slots=slots, miners=miners)
 
 
 def _hand_out(state: RoundState, now_s: float, *, duplicate: bool) -> tuple[RoundState, list[Effect]]:
@@ -225,9 +247,3 @@ def _complete(state: RoundState) -> tuple[RoundState, list[Effect]]:
         return state, []
     winners = tuple(slot.winner for slot in state.slots if slot.winner is not None)
     return replace(state, is_open=False), [Aggregate(round=state.round, winners=winners)]
-
-
-def reject_winner(state: RoundState, slot: int) -> RoundState:
-    """The round again open after a winner's bytes turned out not to be what its report named."""
-    slots = (*state.slots[:slot], state.slots[slot].reopen(), *state.slots[slot + 1 :])
-    return replace(state, slots=slots, is_open=True)

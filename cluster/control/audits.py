@@ -1,0 +1,97 @@
+"""Which committed slots still have to be replayed, and up to which round a job can be settled.
+
+Everything here follows from final blocks: a round commit, the height that holds it and that height's beacon. After a
+restart the book is rebuilt from the ledger's pending rounds; only replays that were under way are done again.
+"""
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from consensus.primitives.integers import Digest
+from consensus.records.transactions import AuditedSlot
+from consensus.records.work import SlotCommit
+from consensus.replay.sampling import is_sampled
+
+
+class SlotRef(NamedTuple):
+    """One committed slot and the report that stands for it."""
+
+    job: Digest
+    round: int
+    slot: int
+    report: Digest
+
+
+@dataclass(slots=True)
+class _Round:
+    number: int
+    sampled: tuple[int, ...]
+    waiting: set[int]
+
+
+@dataclass(slots=True)
+class AuditBook:
+    """Audits of all running jobs. Rounds of a job are added in order."""
+
+    _rounds: dict[Digest, deque[_Round]] = field(default_factory=dict)
+    _due: deque[SlotRef] = field(default_factory=deque)
+
+    def add_round(
+        self, job: Digest, number: int, slots: Iterable[SlotCommit], beacon: Digest, audit_ppm: int
+    ) -> tuple[int, ...]:
+        """Draw the slots to audit of a round whose commit is final. Returns their numbers."""
+        commits = tuple(slots)
+        sampled = tuple(i for i in range(len(commits)) if is_sampled(beacon, job, number, i, audit_ppm))
+        self._rounds.setdefault(job, deque()).append(_Round(number, sampled, set(sampled)))
+        self._due.extend(SlotRef(job, number, i, commits[i].report) for i in sampled)
+        return sampled
+
+    def next_due(self) -> SlotRef | None:
+        """Take the oldest slot that has to be replayed."""
+        return self._due.popleft() if self._due else None
+
+    def put_back(self, slot: SlotRef) -> None:
+        """The replay could not be done now; it stays first in line."""
+        self._due.appendleft(slot)
+
+    def record_match(self, slot: SlotRef) -> None:
+        """A replay came to the same bits."""
+        for entry in self._rounds.get(slot.job, ()):
+            if entry.number == slot.round:
+                entry.waiting.discard(slot.slot)
+
+    def settleable(self, job: Digest) -> tuple[int, tuple[AuditedSlot, ...]] | None:
+        """The round up to which (not including) every audit is done, with the audited slots; None if there is none."""
+        upto: int | None = None
+        audited: list[AuditedSlot] = []
+        for entry in self._rounds.get(job, ()):
+            if entry.waiting:
+                break
+            upto = entry.number + 1
+            audited.extend(AuditedSlot(round=entry.number, slot=slot) for slot in entry.sampled)
+        return None if upto is None else (upto, tuple(audited))
+
+    def settled(self, job: Digest, upto: int) -> None:
+        """Rounds before `upto` are settled on chain."""
+        rounds = self._rounds.get(job)
+        while rounds and rounds[0].number < upto:
+            rounds.popleft()
+
+    def rewind(self, job: Digest, number: int) -> None:
+        """Rounds from `number` on were discarded."""
+        rounds = self._rounds.get(job, deque())
+        while rounds and rounds[-1].number >= number:
+            rounds.pop()
+        self._due = deque(s for s in self._due if s.job != job or s.round < number)
+
+    def close(self, job: Digest) -> None:
+        """The job is over."""
+        self._rounds.pop(job, None)
+        self._due = deque(s for s in self._due if s.job != job)
+
+    @property
+    def backlog(self) -> int:
+        """Slots waiting for a replay."""
+        return len(self._due)

@@ -1,0 +1,39 @@
+"""Whether a slot report is the answer to the assignment it claims to answer. Everything that needs no replay."""
+
+from consensus.crypto.signing import Signed, open_signed
+from consensus.errors import InvalidReportError, Reject
+from consensus.primitives.integers import Digest
+from consensus.records.work import Assignment, SlotReport
+
+
+def check_report(signed: Signed, assignment: Assignment, chain_id: Digest, local_steps: int) -> SlotReport:
+    """Open a signed report and hold it against its assignment.
+
+    Raises:
+        SignatureError, EncodingError: the envelope is forged or malformed.
+        InvalidReportError: SLOT_OWNER (another miner's slot), REPORT_REPLAYED (an answer to an earlier assignment),
+            REPORT_SHAPE (step records that do not belong to the slot), WEIGHTS_IN (another start state).
+    """
+    report = open_signed(signed, SlotReport, chain_id)
+    if signed.signer != assignment.miner or report.miner != assignment.miner:
+        raise InvalidReportError(Reject.SLOT_OWNER, expected=assignment.miner, actual=report.miner)
+    if report.assignment != assignment.digest or _place(report) != _place(assignment):
+        raise InvalidReportError(Reject.REPORT_REPLAYED, expected=_place(assignment), actual=_place(report))
+    check_steps(report, local_steps)
+    if report.steps[0].weights_in != assignment.state:
+        raise InvalidReportError(Reject.WEIGHTS_IN, expected=assignment.state, actual=report.steps[0].weights_in)
+    return report
+
+
+def check_steps(report: SlotReport, local_steps: int) -> None:
+    """Raises InvalidReportError(REPORT_SHAPE) unless the report has one record a step, each of this slot, in order."""
+    if len(report.steps) != local_steps:
+        raise InvalidReportError(Reject.REPORT_SHAPE, expected=local_steps, actual=len(report.steps))
+    for number, record in enumerate(report.steps):
+        belongs = (record.job, record.round, record.slot) == (report.job, report.round, report.slot)
+        if not belongs or record.step != number or record.miner != report.miner:
+            raise InvalidReportError(Reject.REPORT_SHAPE, step=number)
+
+
+def _place(record: SlotReport | Assignment) -> tuple[Digest, int, int, int]:
+    return record.job, record.round, record.slot, record.attempt

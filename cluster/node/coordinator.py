@@ -1,0 +1,283 @@
+"""One job's coordinator: opens rounds, hands out slots, sums updates in slot order, commits rounds to the chain.
+
+It carries out what cluster.control.rounds decides. It trusts no miner: a report must be signed, answer its own
+assignment and name the very bytes that were sent. Whether those bytes are right is for the audits to say. When an audit
+finds fraud, or when this process starts again, the job goes back to a checkpoint and runs the same rounds again, which
+by invariant 1 gives the same states as before.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Final
+
+from cluster.control.rounds import (
+    Aggregate,
+    Assign,
+    Event,
+    MinerExcluded,
+    Release,
+    RoundOpened,
+    RoundState,
+    Tick,
+    step,
+)
+from cluster.control.slots import Attempt, MinerId
+from cluster.node.commits import CommitQueue
+from cluster.node.ports import AppliedRound, CoordinatorPorts, JobOpening, JobProgress, RoundTrainer, StateHandle
+from cluster.node.progress import ProgressMeter
+from cluster.node.round_results import (
+    RoundResults,
+    SlotResult,
+    bits_to_float,
+    find_forged,
+    mean_loss_bits,
+    slot_commits,
+)
+from cluster.node.slot_calls import RoundStart, SlotCaller, SlotOutcome
+from consensus.crypto.keys import Signer
+from consensus.crypto.signing import sign
+from consensus.errors import ConsensusError
+from consensus.primitives.encoding import encode
+from consensus.primitives.integers import Digest
+from consensus.records.work import Metric, RoundCommit
+from jobs.errors import TrainingDivergedError
+
+_TICK_S: Final = 1.0
+_SETTLE_POLL_S: Final = 0.05
+_DIVERGENCES: Final = 2
+"""So many results that are not finite end the job: one miner alone cannot make it fail, or hide that it does."""
+_RETAINED_BYTES: Final = 2 * 1024**3
+"""Most bytes of states kept for audits; beyond it the next round waits until older ones are settled."""
+
+_log = logging.getLogger("pouw.coordinator")
+
+
+class CoordinatorNode:
+    """Runs one job from its opening to its last round."""
+
+    def __init__(
+        self,
+        *,
+        key: Signer,
+        chain_id: Digest,
+        opening: JobOpening,
+        trainer: RoundTrainer,
+        ports: CoordinatorPorts,
+        on_release: Callable[[MinerId], None],
+    ) -> None:
+        plan = trainer.plan
+        self._key, self._chain_id, self._job = key, chain_id, opening.job
+        self._trainer, self._ports, self._on_release = trainer, ports, on_release
+        self._caller = SlotCaller(
+            key=key, chain_id=chain_id, job=opening.job, local_steps=plan.local_steps, ports=ports
+        )
+        self._inbox: asyncio.Queue[Event | SlotOutcome] = asyncio.Queue()
+        self._rounds = RoundState(slot_count=plan.slots)
+        self._results = RoundResults()
+        self._handles: dict[int, StateHandle] = {}
+        self._commits = CommitQueue(ports)
+        self._start: RoundStart | None = None
+        self._progress = JobProgress()
+        self._epoch = 0
+        self._divergences = 0
+        self._must_go_back = False
+        self._is_over = False
+        self._calls: set[asyncio.Task[None]] = set()
+        self.meter = ProgressMeter(plan=plan)
+
+    # what others tell and ask the coordinator
+
+    def tell(self, event: Event) -> None:
+        """A miner joined, drains or was lost."""
+        self._inbox.put_nowait(event)
+
+    def go_back(self, cheat: MinerId) -> None:
+        """Fraud was proven: `cheat` is out, and the job is to go on from what the chain still holds."""
+        self._must_go_back = True
+        self.tell(MinerExcluded(miner=cheat))
+
+    def stop(self) -> None:
+        """The job is cancelled or over: no more rounds."""
+        self._is_over = True
+        self.tell(Tick())
+
+    def state_handle(self, round_number: int) -> StateHandle | None:
+        """The state that an unsettled round starts from; None while it is not there (again)."""
+        return self._handles.get(round_number)
+
+    @property
+    def waiting_reason(self) -> str:
+        """Why nothing is being trained, in words; empty when something is."""
+        return self._rounds.waiting_reason
+
+    @property
+    def miners(self) -> dict[MinerId, int]:
+        """How many slots each miner holds."""
+        return dict(self._rounds.miners)
+
+    # the loop
+
+    async def run(self) -> None:
+        """Run rounds, then stay ready to run some again if an audit finds fraud, until `stop` is called.
+
+        Raises:
+            ConsensusError: the rounds do not reproduce what the chain holds.
+        """
+        ticker = asyncio.create_task(self._tick())
+        self._commits.start()
+        try:
+            await self._restore()
+            while not self._is_over:
+                await self._handle(await self._inbox.get())
+            await self._commits.drain()
+        finally:
+            ticker.cancel()
+            for call in self._calls:
+                call.cancel()
+            await self._commits.stop()
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(_TICK_S)
+            self.tell(Tick())
+
+    async def _handle(self, message: Event | SlotOutcome) -> None:
+        event = message if not isinstance(message, SlotOutcome) else await self._take_outcome(message)
+        if self._must_go_back or self._commits.refused is not None:
+            await self._restore()
+        if event is None:
+            return
+        transition = step(self._rounds, event, self._ports.now_s())
+        self._rounds = transition.state
+        for effect in transition.effects:
+            match effect:
+                case Assign():
+                    self._begin_call(effect)
+                case Release(miner=miner):
+                    self._on_release(miner)
+                case Aggregate(winners=winners):
+                    await self._finish_round(winners)
+
+    async def _take_outcome(self, outcome: SlotOutcome) -> Event | None:
+        """The event that an outcome stands for; None if it belongs to a round that is over."""
+        if outcome.diverged is not None:
+            await self._count_divergence(outcome.diverged)
+        if outcome.start is self._start:
+            if outcome.result is not None:
+                self._results.add(outcome.result)
+            return outcome.event
+        is_about_slot = outcome.result is not None or outcome.diverged is not None
+        return None if is_about_slot else outcome.event
+
+    async def _count_divergence(self, error: TrainingDivergedError) -> None:
+        self._divergences += 1
+        if self._divergences >= _DIVERGENCES:
+            self._is_over = True
+            await self._commits.drain()
+            await self._ports.fail_job(str(error))
+
+    def _begin_call(self, effect: Assign) -> None:
+        assert self._start is not None  # noqa: S101 - slots are handed out in an open round only
+        call = asyncio.create_task(self._call(self._start, effect))
+        self._calls.add(call)
+        call.add_done_callback(self._calls.discard)
+
+    async def _call(self, start: RoundStart, effect: Assign) -> None:
+        self._inbox.put_nowait(await self._caller.call(start, effect))
+
+    # rounds
+
+    async def _restore(self) -> None:
+        """Take up the job from the newest checkpoint that no audit has to look behind."""
+        self._must_go_back = False
+        await self._commits.drain()
+        self._progress = self._commits.progress = await self._ports.load_progress()
+        for miner in self._progress.excluded:
+            self._rounds = step(self._rounds, MinerExcluded(miner=miner), self._ports.now_s()).state
+        checkpoint = await self._ports.load_checkpoint(self._progress.settled_round)
+        if checkpoint is None:
+            checkpoint = await asyncio.to_thread(self._trainer.initial)
+        digest = await asyncio.to_thread(self._trainer.load, checkpoint)
+        self._handles.clear()
+        self._epoch += 1
+        _log.info("running from round %d; %d are committed", checkpoint.round, self._progress.next_round)
+        self._open_round(checkpoint.round, digest, self._ports.publish(checkpoint.state))
+
+    def _open_round(self, number: int, digest: Digest, state: StateHandle) -> None:
+        self._handles[number] = state
+        self.meter.round_opened(number, digest)
+        end = self._progress.next_round if self._progress.is_closing else self.meter.plan.rounds
+        if number < end:
+            self._start = RoundStart(epoch=self._epoch, round=number, digest=digest, state=state)
+            self._results.clear()
+            self.tell(RoundOpened(round=number))
+
+    async def _finish_round(self, winners: tuple[Attempt, ...]) -> None:
+        assert self._start is not None  # noqa: S101 - a round was open until now
+        start, results = self._start, self._results.take_winners(winners)
+        leaves_checkpoint = self.meter.plan.leaves_checkpoint(start.round)
+        applied = await asyncio.to_thread(
+            self._trainer.apply, start.round, [r.update for r in results], with_optimizer=leaves_checkpoint
+        )
+        forged = find_forged(results, applied.update_digests)
+        if forged:
+            await self._refuse(forged)
+            return
+        state = self._ports.publish(applied.state)
+        metrics = await self._measure(start.round, state)
+        loss_bits = mean_loss_bits(results)
+        self.meter.round_finished(self._ports.now_s(), bits_to_float(loss_bits), metrics)
+        is_final = start.round == self.meter.plan.rounds - 1 or self.meter.plan.is_reached(metrics)
+        commit = RoundCommit(
+            job=self._job,
+            round=start.round,
+            state_in=start.digest,
+            state_out=applied.state_digest,
+            optimizer_out=applied.optimizer_digest,
+            slots=slot_commits(results),
+            loss_bits=loss_bits,
+            metrics=metrics,
+            final=is_final,
+        )
+        if leaves_checkpoint or is_final:
+            await self._ports.save_checkpoint(self._trainer.checkpoint(start.round + 1))
+        await self._commit(commit, results)
+        await self._wait_for_audits(applied)
+        self._open_round(start.round + 1, applied.state_digest, state)
+
+    async def _refuse(self, forged: tuple[SlotResult, ...]) -> None:
+        """The bytes of these updates are not what was signed for. The trainer has used them already: go back."""
+        for result in forged:
+            _log.warning("miner %s sent other bytes than it signed for", result.report.miner.hex()[:16])
+            self._rounds = step(
+                self._rounds, MinerExcluded(miner=MinerId(result.report.miner)), self._ports.now_s()
+            ).state
+        await self._restore()
+
+    async def _measure(self, number: int, state: StateHandle) -> tuple[Metric, ...]:
+        is_new = number >= self._progress.next_round
+        return await self._ports.evaluate(state) if is_new and self.meter.plan.is_evaluated(number) else ()
+
+    async def _commit(self, commit: RoundCommit, results: tuple[SlotResult, ...]) -> None:
+        """Hand the round in, or, if the chain has it already, hold it against that."""
+        if commit.round >= self._progress.next_round:
+            message = encode(sign(self._key, self._chain_id, commit))
+            await self._commits.put(message, tuple(encode(r.signed) for r in results))
+            if commit.final:
+                self._progress = replace(self._progress, is_closing=True, next_round=commit.round + 1)
+        elif commit.round == self._progress.next_round - 1 and commit.state_out != self._progress.state:
+            found, committed = commit.state_out.hex()[:16], (self._progress.state or b"").hex()[:16]
+            raise ConsensusError(f"round {commit.round} came to state {found} but {committed} is committed")
+
+    async def _wait_for_audits(self, applied: AppliedRound) -> None:
+        """Let go of settled states; wait while too many are not settled."""
+        limit = max(2, _RETAINED_BYTES // max(1, applied.state.nbytes))
+        while True:
+            for number in [n for n in self._handles if n < self._commits.progress.settled_round]:
+                del self._handles[number]
+            if len(self._handles) < limit or self._must_go_back or self._is_over:
+                return
+            await asyncio.sleep(_SETTLE_POLL_S)
+            self._commits.progress = await self._ports.load_progress()

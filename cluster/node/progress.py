@@ -1,0 +1,44 @@
+"""How far a job's training is: figures for people, none of which feed back into training."""
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from cluster.node.ports import JobPlan
+from consensus.primitives.integers import Digest
+from consensus.records.work import Metric
+
+_WINDOW_S: Final = 10.0
+
+
+@dataclass(slots=True, kw_only=True)
+class ProgressMeter:
+    """The latest figures of a job."""
+
+    plan: JobPlan
+    round: int = 0
+    state_digest: Digest | None = None
+    loss: float | None = None
+    metrics: dict[str, float] = field(default_factory=dict)
+    _finished_s: deque[float] = field(default_factory=deque)
+
+    def round_opened(self, number: int, digest: Digest) -> None:
+        """A round starts from this state."""
+        self.round, self.state_digest = number, digest
+
+    def round_finished(self, now_s: float, loss: float, metrics: Sequence[Metric]) -> None:
+        """A round came to this training loss and, if it was evaluated, these figures."""
+        self.loss = loss
+        self.metrics.update({metric.name: metric.value / metric.scale for metric in metrics})
+        self._finished_s.append(now_s)
+        while now_s - self._finished_s[0] > _WINDOW_S and len(self._finished_s) > 2:  # noqa: PLR2004 - a span needs two
+            self._finished_s.popleft()
+
+    @property
+    def samples_per_s(self) -> float | None:
+        """Training examples a second over the last ten seconds, or over the last two rounds if they took longer."""
+        if len(self._finished_s) < 2:  # noqa: PLR2004 - a span needs two ends
+            return None
+        span_s = self._finished_s[-1] - self._finished_s[0]
+        return (len(self._finished_s) - 1) * self.plan.examples_per_round / span_s if span_s > 0 else None

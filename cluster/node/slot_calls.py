@@ -1,0 +1,81 @@
+"""Asking one miner to run one slot, and judging what comes back as far as that needs no replay."""
+
+import logging
+from dataclasses import dataclass
+
+from cluster.control.reports import check_report
+from cluster.control.rounds import Assign, Event, MinerExcluded, MinerLost, SlotFailed, SlotReported
+from cluster.node.ports import CoordinatorPorts, MinerGoneError, SlotReply, StateHandle
+from cluster.node.round_results import SlotResult
+from consensus.crypto.keys import Signer
+from consensus.crypto.signing import decode_signed, sign
+from consensus.errors import ConsensusError
+from consensus.primitives.encoding import encode
+from consensus.primitives.integers import Digest, PublicKey
+from consensus.records.work import Assignment
+from jobs.errors import TrainingDivergedError
+
+_log = logging.getLogger("pouw.coordinator")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoundStart:
+    """The round that slots are handed out for. `epoch` tells runs of the same round apart after going back."""
+
+    epoch: int
+    round: int
+    digest: Digest
+    state: StateHandle
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlotOutcome:
+    """What became of one handing-out of a slot."""
+
+    start: RoundStart
+    event: Event
+    result: SlotResult | None = None
+    diverged: TrainingDivergedError | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlotCaller:
+    """Signs assignments in the coordinator's name."""
+
+    key: Signer
+    chain_id: Digest
+    job: Digest
+    local_steps: int
+    ports: CoordinatorPorts
+
+    async def call(self, start: RoundStart, effect: Assign) -> SlotOutcome:
+        """Have the slot run. A miner that is gone, diverges or cheats gives the event that says so."""
+        assignment = Assignment(
+            job=self.job,
+            round=start.round,
+            slot=effect.slot,
+            attempt=effect.attempt,
+            miner=PublicKey(effect.miner),
+            state=start.digest,
+        )
+        message = encode(sign(self.key, self.chain_id, assignment))
+        failed = SlotFailed(slot=effect.slot, attempt=effect.attempt, miner=effect.miner)
+        try:
+            reply = await self.ports.run_slot(effect.miner, message, start.state)
+        except MinerGoneError:
+            return SlotOutcome(start=start, event=MinerLost(miner=effect.miner))
+        except TrainingDivergedError as error:
+            return SlotOutcome(start=start, event=failed, diverged=error)
+        return self._judge(start, effect, assignment, reply)
+
+    def _judge(self, start: RoundStart, effect: Assign, assignment: Assignment, reply: SlotReply) -> SlotOutcome:
+        try:
+            signed = decode_signed(reply.report)
+            report = check_report(signed, assignment, self.chain_id, self.local_steps)
+        except ConsensusError as error:
+            _log.warning("refused a report of %s: %s", effect.miner.hex()[:16], error)
+            return SlotOutcome(start=start, event=MinerExcluded(miner=effect.miner))
+        event = SlotReported(slot=effect.slot, attempt=effect.attempt, miner=effect.miner)
+        return SlotOutcome(
+            start=start, event=event, result=SlotResult(signed=signed, report=report, update=reply.update)
+        )
