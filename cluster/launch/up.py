@@ -1,0 +1,121 @@
+"""Start a site in the background and wait until it answers.
+
+The background process says through files how it is doing: `site.json` with `ready` when the gateway answers, or
+`host-error.json` with the reason when it gives up.
+"""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+from cluster.config import HomeLayout, ProcessMark, SiteFile, mark_process, read_site_file, remove_site_file
+from cluster.errors import ClusterError, ConflictError
+from cluster.launch.lock import site_lock
+from cluster.launch.ports import choose_port
+from cluster.launch.process import kill_group, last_lines, spawn_detached, terminate, wait_until
+from cluster.secret_file import load_or_create_token, replace_secret
+from cluster.settings import SiteSettings
+from cluster.views import ErrorView
+
+START_TIMEOUT_S: Final = 180.0
+STOP_TIMEOUT_S: Final = 20.0
+HOST_MODULE: Final = "cluster.launch.host"
+
+
+class StartError(ClusterError):
+    """The background process ended, or took too long, before the site was ready."""
+
+    code = "start"
+
+
+def start_site(
+    home: HomeLayout,
+    settings: SiteSettings,
+    *,
+    tick: Callable[[], None] | None = None,
+    timeout_s: float = START_TIMEOUT_S,
+    module: str = HOST_MODULE,
+) -> SiteFile:
+    """Start the site of `home` and return its record when it is ready. `tick` is called while waiting.
+
+    Raises:
+        ConflictError: it is up already, being started or stopped, or the port is taken.
+        StartError: it did not come up; the message says why, as far as is known.
+    """
+    home.create()
+    with site_lock(home):
+        _check_not_up(home)
+        chosen = msgspec.structs.replace(settings, port=choose_port(settings.port))
+        _write_inputs(home, chosen)
+        offset = home.host_log.stat().st_size if home.host_log.exists() else 0
+        host = spawn_detached(_command(home, module), home.host_log, {"PYTHONUNBUFFERED": "1"})
+        try:
+            return _await_ready(home, host, offset, tick, timeout_s)
+        except BaseException:
+            _abandon(host)
+            raise
+
+
+def _check_not_up(home: HomeLayout) -> None:
+    site = read_site_file(home)
+    if site is not None and site.is_alive:
+        raise ConflictError(
+            f"the site is already up at {site.address}", hint="see pouw status, or stop it with pouw down", code="up"
+        )
+    remove_site_file(home)
+
+
+def _write_inputs(home: HomeLayout, settings: SiteSettings) -> None:
+    home.host_error.unlink(missing_ok=True)
+    load_or_create_token(home.token)
+    load_or_create_token(home.ray_token)
+    replace_secret(home.settings_file, msgspec.json.encode(settings))
+
+
+def _command(home: HomeLayout, module: str) -> list[str]:
+    return [sys.executable, "-m", module, "--home", str(home.root), "--settings", str(home.settings_file)]
+
+
+def _await_ready(
+    home: HomeLayout, host: subprocess.Popen[bytes], offset: int, tick: Callable[[], None] | None, timeout_s: float
+) -> SiteFile:
+    def is_decided() -> bool:
+        return host.poll() is not None or _ready_site(home, host.pid) is not None
+
+    decided = wait_until(is_decided, timeout_s, tick)
+    site = _ready_site(home, host.pid)
+    if site is not None and host.poll() is None:
+        return site
+    words = (
+        f"the site ended with status {host.returncode}" if decided else f"the site is not ready after {timeout_s:g} s"
+    )
+    raise _explain(home, words, offset)
+
+
+def _ready_site(home: HomeLayout, pid: int) -> SiteFile | None:
+    site = read_site_file(home)
+    return site if site is not None and site.ready and site.pid == pid else None
+
+
+def _explain(home: HomeLayout, words: str, offset: int) -> StartError:
+    hint = f"the whole log is {home.host_log}; check this machine with: pouw doctor"
+    try:
+        view = msgspec.json.decode(home.host_error.read_bytes(), type=ErrorView)
+    except (FileNotFoundError, msgspec.DecodeError):
+        lines = last_lines(home.host_log, offset)
+        return StartError(f"{words}; its last lines:\n{lines}" if lines else words, hint=hint)
+    return StartError(view.error, hint=view.hint or hint, code=view.code)
+
+
+def _abandon(host: subprocess.Popen[bytes]) -> None:
+    """End what was started for nothing, so that a failed start leaves no process behind."""
+    if host.poll() is not None:
+        return
+    mark: ProcessMark = mark_process(host.pid)
+    terminate(mark)
+    if not wait_until(lambda: host.poll() is not None, STOP_TIMEOUT_S):
+        kill_group(mark)
+        host.wait()
