@@ -1,0 +1,1 @@
+"""Builders of valid things, so that a test can break exactly one."""
