@@ -6,8 +6,12 @@ from pydantic import Discriminator, Field, Tag, model_validator
 
 from jobs.spec.base import Section, Share, Size, Text, contradiction
 
+Format: TypeAlias = Literal["parquet", "csv", "arrow", "npz"]
+Normalize: TypeAlias = Literal["none", "standard"]
+Kind: TypeAlias = Literal["classification", "regression"]
+
 SOURCES: Final = ("digits", "python-text")
-FORMATS: Final = {
+FORMATS: Final[dict[str, Format]] = {
     ".parquet": "parquet",
     ".pq": "parquet",
     ".csv": "csv",
@@ -17,10 +21,6 @@ FORMATS: Final = {
 }
 """Which format a file name's end stands for."""
 SPLIT_TOLERANCE: Final = 1e-9
-
-Format: TypeAlias = Literal["parquet", "csv", "arrow", "npz"]
-Normalize: TypeAlias = Literal["none", "standard"]
-Kind: TypeAlias = Literal["classification", "regression"]
 
 
 class SplitSpec(Section):
