@@ -1,0 +1,112 @@
+"""Fetch a job's weights and believe nothing that does not hash to the state digest.
+
+The bytes stream into a temporary file beside the target while their leaves are hashed. Only when the root over the
+leaves, bound to the layout, is the state digest, is the safetensors file written and moved into place.
+"""
+
+import mmap
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import IO
+
+from cluster.api.client import GatewayClient
+from cluster.api.service import WeightsInfo
+from cluster.errors import ClusterError, UsageError
+from cluster.views import View
+from consensus.primitives.digest import CHUNK_BYTES, bulk_root, leaf_digest
+from consensus.primitives.integers import Digest
+from jobs.export import write_safetensors
+from jobs.layout import Layout, decode_layout
+
+
+class FetchView(View, frozen=True):
+    """What `pouw fetch` wrote."""
+
+    path: str
+    bytes: int
+    """Size of the file."""
+    digest: str
+    """State digest of the weights, checked."""
+
+
+class WeightsError(ClusterError):
+    """The bytes are not the weights that the chain names."""
+
+    code = "weights"
+
+
+def fetch_weights(
+    client: GatewayClient, job_id: str, state_digest: str, target: Path, report: Callable[[int, int], None]
+) -> FetchView:
+    """Fetch, check and write one job's weights. `report` is told (bytes so far, bytes in all).
+
+    `state_digest`: what the job's status names; what the weights' own description says must be the same.
+
+    Raises:
+        WeightsError: the bytes or their description are not what `state_digest` stands for; no file is left.
+    """
+    info = client.weights_info(job_id)
+    layout = decode_layout(info.layout)
+    _check_description(info, layout, state_digest)
+    _check_target(target)
+    with tempfile.TemporaryFile(dir=target.parent) as file:
+        leaves = _store(_chunks(client.weights(job_id)), file, info.size_bytes, report)
+        actual = bulk_root(leaves, file.tell(), layout.digest).hex()
+        if actual != state_digest:
+            raise WeightsError(
+                f"the weights hash to {actual[:16]}..., the job's state digest is {state_digest[:16]}...",
+                hint="the site sent wrong bytes; try again, and look into its log: pouw logs",
+            )
+        size_bytes = _export(file, target, layout, info)
+    return FetchView(path=str(target), bytes=size_bytes, digest=state_digest)
+
+
+def _check_description(info: WeightsInfo, layout: Layout, state_digest: str) -> None:
+    if info.state_digest != state_digest:
+        raise WeightsError("the site describes the weights of another state than the job's last one")
+    if info.size_bytes != layout.bytes:
+        raise WeightsError(f"the weights have {info.size_bytes} bytes, their layout says {layout.bytes}")
+
+
+def _check_target(target: Path) -> None:
+    if target.is_dir():
+        raise UsageError(f"{target} is a folder", hint="name a file, such as weights.safetensors", code="output")
+    if not target.parent.is_dir():
+        raise UsageError(f"there is no folder {target.parent}", hint="create it first", code="output")
+
+
+def _store(
+    chunks: Iterable[bytes], file: IO[bytes], size_bytes: int, report: Callable[[int, int], None]
+) -> list[Digest]:
+    leaves: list[Digest] = []
+    done = 0
+    for chunk in chunks:
+        done += len(chunk)
+        if done > size_bytes:
+            raise WeightsError(f"the site sends more than the {size_bytes} bytes it announced")
+        file.write(chunk)
+        leaves.append(leaf_digest(chunk))
+        report(done, size_bytes)
+    return leaves
+
+
+def _chunks(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """The same bytes cut where leaves begin, however they arrived."""
+    waiting = bytearray()
+    for piece in pieces:
+        waiting += piece
+        while len(waiting) >= CHUNK_BYTES:
+            yield bytes(waiting[:CHUNK_BYTES])
+            del waiting[:CHUNK_BYTES]
+    if waiting:
+        yield bytes(waiting)
+
+
+def _export(file: IO[bytes], target: Path, layout: Layout, info: WeightsInfo) -> int:
+    file.flush()
+    metadata = {"pouw.job": info.job_id, "pouw.name": info.name}
+    if not info.size_bytes:
+        return write_safetensors(target, b"", layout, metadata)
+    state = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))  # unmapped with its last view
+    return write_safetensors(target, state, layout, metadata)
