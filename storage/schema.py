@@ -14,10 +14,14 @@ VERSION_KEY: Final = b"v/schema"
 GENESIS_KEY: Final = b"v/genesis"
 TIP_KEY: Final = b"v/tip"
 NEXT_ARRIVAL_KEY: Final = b"v/next-arrival"
+NEXT_JOB_KEY: Final = b"v/next-job"
 BLOCK: Final = b"b/"
 CERTIFICATE: Final = b"c/"
 BEACON: Final = b"e/"
 HEIGHT_OF_BLOCK: Final = b"h/"
+DATASET: Final = b"d/"
+CHECKPOINT: Final = b"k/"
+ARRIVED_JOB: Final = b"j/"
 LEDGER: Final = b"l/"
 WAITING: Final = b"m/"
 ARRIVAL: Final = b"n/"
@@ -108,3 +112,18 @@ def references_key(leaf: Digest) -> bytes:
 def holds_key(leaf: Digest) -> bytes:
     """Leaf digest -> number of unfinished puts that need the chunk."""
     return HOLDS + leaf
+
+
+def dataset_key(root: Digest) -> bytes:
+    """Dataset root -> encoded manifest."""
+    return DATASET + root
+
+
+def checkpoint_key(job: Digest, round_number: int) -> bytes:
+    """Job and round -> roots of the artifacts it can be resumed from."""
+    return CHECKPOINT + job + number_bytes(round_number)
+
+
+def arrived_job_key(job: Digest) -> bytes:
+    """Job -> its place in the order of arrival."""
+    return ARRIVED_JOB + job

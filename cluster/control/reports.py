@@ -1,9 +1,11 @@
 """Whether a slot report is the answer to the assignment it claims to answer. Everything that needs no replay."""
 
+from collections.abc import Sequence
+
 from consensus.crypto.signing import Signed, open_signed
 from consensus.errors import InvalidReportError, Reject
 from consensus.primitives.integers import Digest
-from consensus.records.work import Assignment, SlotReport
+from consensus.records.work import Assignment, RoundCommit, SlotReport
 
 
 def check_report(signed: Signed, assignment: Assignment, chain_id: Digest, local_steps: int) -> SlotReport:
@@ -23,6 +25,27 @@ def check_report(signed: Signed, assignment: Assignment, chain_id: Digest, local
     if report.steps[0].weights_in != assignment.state:
         raise InvalidReportError(Reject.WEIGHTS_IN, expected=assignment.state, actual=report.steps[0].weights_in)
     return report
+
+
+def check_committed_reports(commit: RoundCommit, reports: Sequence[Signed], chain_id: Digest) -> None:
+    """Require that these signed reports are the ones a round commit stands for.
+
+    A report that is kept can later be evidence, so it must start from the very state that the commit names.
+
+    Raises:
+        SignatureError, EncodingError: an envelope is forged or malformed.
+        InvalidReportError: REPORT_SHAPE, SLOT_OWNER or WEIGHTS_IN.
+    """
+    if tuple(signed.digest for signed in reports) != tuple(slot.report for slot in commit.slots):
+        raise InvalidReportError(Reject.REPORT_SHAPE, round=commit.round, reports=len(reports))
+    for number, (signed, slot) in enumerate(zip(reports, commit.slots, strict=True)):
+        report = open_signed(signed, SlotReport, chain_id)
+        if signed.signer != slot.miner or report.miner != slot.miner:
+            raise InvalidReportError(Reject.SLOT_OWNER, slot=number, expected=slot.miner, actual=report.miner)
+        if (report.job, report.round, report.slot) != (commit.job, commit.round, number) or not report.steps:
+            raise InvalidReportError(Reject.REPORT_SHAPE, round=commit.round, slot=number)
+        if report.steps[0].weights_in != commit.state_in:
+            raise InvalidReportError(Reject.WEIGHTS_IN, expected=commit.state_in, actual=report.steps[0].weights_in)
 
 
 def check_steps(report: SlotReport, local_steps: int) -> None:

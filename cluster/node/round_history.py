@@ -1,10 +1,10 @@
 """Committed rounds by job, on chain or acknowledged: what a seal's commitments and start states are checked against."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from consensus.primitives.integers import Digest
-from consensus.records.work import RoundCommit
 
 _KEPT_ROUNDS: Final = 8192
 """Older rounds of a job are forgotten; miners renew their templates every second."""
@@ -18,21 +18,16 @@ class RoundHistory:
     _reports: dict[Digest, dict[int, tuple[frozenset[Digest], ...]]] = field(default_factory=dict)
     kept_rounds: int = _KEPT_ROUNDS
 
-    def open_job(self, job: Digest, state: Digest) -> None:
-        """The job's first state is known."""
-        self._states.setdefault(job, {})[0] = state
-
-    def add(self, commit: RoundCommit) -> None:
-        """Remember a round commit. A round committed again after a rewind keeps the reports of both."""
-        states = self._states.setdefault(commit.job, {})
-        states[commit.round] = commit.state_in
-        states[commit.round + 1] = commit.state_out
-        reports = self._reports.setdefault(commit.job, {})
-        known = reports.get(commit.round, (frozenset[Digest](),) * len(commit.slots))
-        reports[commit.round] = tuple(seen | {slot.report} for seen, slot in zip(known, commit.slots, strict=True))
-        forgotten = commit.round - self.kept_rounds
+    def add(self, job: Digest, number: int, state_in: Digest, state_out: Digest, reports: Sequence[Digest]) -> None:
+        """Remember a committed round. One committed again after a rewind keeps the reports of both."""
+        states = self._states.setdefault(job, {})
+        states[number], states[number + 1] = state_in, state_out
+        known = self._reports.setdefault(job, {})
+        before = known.get(number, (frozenset[Digest](),) * len(reports))
+        known[number] = tuple(seen | {report} for seen, report in zip(before, reports, strict=True))
+        forgotten = number - self.kept_rounds
         states.pop(forgotten, None)
-        reports.pop(forgotten, None)
+        known.pop(forgotten, None)
 
     def is_report_committed(self, job: Digest, round_number: int, slot: int, report: Digest) -> bool:
         """Whether a round commit of the job's coordinator names this report for this slot."""

@@ -1,0 +1,364 @@
+"""A supervisor without its clock, network or Ray: takes transactions, rounds and blocks, audits, settles, closes jobs.
+
+Everything it acknowledges is durable first. What needs a replay is handed out (`next_audit`, a candidate's request) and
+comes back as a verdict; until then nothing counts.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, cast
+
+from cluster.control.audits import AuditBook, SlotRef
+from cluster.control.reports import check_committed_reports
+from cluster.control.slots import MinerId
+from cluster.node.chain_service import ChainService
+from cluster.node.mempool import Mempool
+from cluster.node.ports import JobProgress
+from cluster.node.round_history import RoundHistory
+from cluster.node.tallies import Tallies
+from consensus.chain.acceptance import Candidate, assemble_template, judge
+from consensus.crypto.keys import Signer
+from consensus.crypto.signing import Signed, decode_signed, sign
+from consensus.errors import InvalidBlockError, InvalidTransactionError, Reject, RejectedError
+from consensus.ledger.entries import JobAccount, JobStatus
+from consensus.ledger.state import has_open_work
+from consensus.ledger.transition import TRANSACTION_KINDS, OpenTransaction, open_transaction
+from consensus.mechanisms.authority.seal import seal_header
+from consensus.primitives.encoding import Record, decode, decode_any, encode
+from consensus.primitives.integers import Digest, Height, PublicKey, TimeMs
+from consensus.records.block import Block, Header
+from consensus.records.genesis import Genesis
+from consensus.records.transactions import (
+    CloseJob,
+    JobId,
+    ProveFraud,
+    SettleRounds,
+    StartJob,
+    SubmitJob,
+    Transaction,
+)
+from consensus.records.work import Metric, RoundCommit, SlotCommit, SlotReport
+from consensus.replay.verdict import Outcome, Verdict
+from jobs.mining.templates import Template
+from storage.chain_store import ChainStore
+from storage.job_store import JobStore
+from storage.mempool_store import MempoolStore
+from storage.report_store import ReportStore
+
+_HEADER_ROOM: Final = 65_536
+"""Bytes of a block left for its header and seal."""
+
+_log = logging.getLogger("pouw.supervisor")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fraud:
+    """A miner was caught: the coordinator of the job has to go back."""
+
+    job: Digest
+    round: int
+    miner: MinerId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeStores:
+    """The parts of one supervisor's chain database."""
+
+    chain: ChainStore
+    mempool: MempoolStore
+    reports: ReportStore
+    jobs: JobStore
+
+
+class SupervisorNode:
+    """One full node with a seat in the committee."""
+
+    def __init__(self, *, key: Signer, genesis: Genesis, stores: NodeStores, clock_ms: Callable[[], TimeMs]) -> None:
+        self._key, self._stores, self._clock_ms = key, stores, clock_ms
+        self.history = RoundHistory()
+        self.chain = ChainService(genesis=genesis, store=stores.chain, work=self.history)
+        self.pool = Mempool(self.chain.view)
+        self.audits = AuditBook()
+        self.tallies = Tallies()
+        self._excluded = {key for key, account in self.chain.view.state.accounts.items() if account.excluded}
+        self._failures: dict[JobId, str] = {}
+        self._recover()
+
+    # taking things in
+
+    def submit(self, data: bytes) -> Digest:
+        """Acknowledge a signed transaction: it is durable and will be in a block. Again is no error.
+
+        Raises:
+            EncodingError: not a signed message.
+            InvalidTransactionError: it breaks a rule.
+        """
+        signed = decode_signed(data, limit=self.chain.view.params.max_transaction_bytes)
+        digest = signed.digest
+        if digest in self.pool or self._stores.chain.height_of_transaction(digest) is not None:
+            return digest
+        self._admit(open_transaction(signed, self.chain.view.context))
+        return digest
+
+    def commit_round(self, data: bytes, reports: Sequence[bytes]) -> JobProgress:
+        """Acknowledge a finished round with the signed slot reports it names.
+
+        Raises:
+            EncodingError: a message is malformed.
+            InvalidReportError: REPORT_SHAPE, the reports are not those of the commit.
+            InvalidTransactionError: the commit breaks a rule.
+        """
+        signed = decode_signed(data)
+        commit = decode(signed.body, RoundCommit)
+        opened = [decode_signed(report) for report in reports]
+        check_committed_reports(commit, opened, self.chain.chain_id)
+        self._stores.reports.put_reports(opened)
+        self.submit(data)
+        return self.progress(commit.job)
+
+    def progress(self, job: JobId) -> JobProgress:
+        """How far a job's committed rounds go, those that wait included.
+
+        Raises:
+            InvalidTransactionError: JOB_UNKNOWN.
+        """
+        account = self.pool.state.jobs.get(job)
+        if account is None:
+            raise InvalidTransactionError(Reject.JOB_UNKNOWN, job=job)
+        final = self.chain.view.state.jobs.get(job, account)
+        return JobProgress(
+            next_round=account.next_round,
+            settled_round=final.settled_round,
+            state=account.state,
+            is_closing=account.closing,
+            excluded=tuple(MinerId(key) for key in self._excluded),
+        )
+
+    # blocks
+
+    def template(self, producer: PublicKey) -> Template | None:
+        """A header for `producer` to commit to and mine with; None for an excluded miner."""
+        if producer in self._excluded:
+            return None
+        return self._assemble(producer, "pouw")
+
+    def offer(self, data: bytes) -> Candidate:
+        """Judge a mined block, but for its replay. Raises InvalidBlockError."""
+        return self.chain.check(data, self._clock_ms())
+
+    def accept(self, candidate: Candidate, verdict: Verdict | None) -> None:
+        """Make a candidate final. `verdict` is what its replay came to, None if it asked for none.
+
+        Raises:
+            InvalidBlockError: the replay differs, or the tip has moved on meanwhile (PARENT).
+        """
+        header = candidate.block.header
+        if header.parent != self.chain.view.tip_hash:
+            raise InvalidBlockError(Reject.PARENT, expected=self.chain.view.tip_hash, actual=header.parent)
+        if candidate.replay is not None:
+            if verdict is None:
+                raise InvalidBlockError(Reject.REPLAY_CLASS, detail="not replayed")
+            judge(candidate, verdict)
+        self._append(candidate)
+
+    def append_quiet_block(self) -> bool:
+        """Append an authority block if transactions wait and no mined block can be expected. Whether one was."""
+        if not len(self.pool) or not self._is_quiet():
+            return False
+        template = self._assemble(self._key.public_key, "authority")
+        seal = seal_header(self._key, self.chain.chain_id, template.header)
+        block = Block(header=template.header, seal=seal, transactions=template.transactions)
+        try:
+            candidate = self.chain.check(encode(block), self._clock_ms())
+        except InvalidBlockError as error:
+            if error.code is Reject.AUTHORITY_NOT_DUE:
+                return False
+            raise
+        self._append(candidate)
+        return True
+
+    # audits
+
+    def next_audit(self) -> tuple[SlotRef, SlotReport] | None:
+        """The oldest slot that has to be replayed, with the report it is held against."""
+        slot = self.audits.next_due()
+        if slot is None:
+            return None
+        return slot, decode(self._stores.reports.load_report(slot.report).body, SlotReport)
+
+    def record_audit(self, slot: SlotRef, verdict: Verdict) -> Fraud | None:
+        """Note what an audit came to. A mismatch goes on the chain as evidence; an inconclusive one stays due."""
+        match verdict.outcome:
+            case Outcome.MATCH:
+                self.audits.record_match(slot)
+                self.settle(slot.job)
+            case Outcome.MISMATCH:
+                return self.prove_fraud(self._stores.reports.load_report(slot.report), verdict)
+            case Outcome.INCONCLUSIVE:
+                self.audits.put_back(slot)
+        return None
+
+    def prove_fraud(self, report: Signed, verdict: Verdict) -> Fraud | None:
+        """Put a report whose replay differs on the chain; None if the ledger does not take it (any more)."""
+        message = ProveFraud(job=verdict.job, report=encode(report), code=(verdict.code or Reject.UPDATE).value)
+        try:
+            self._submit_own(message)
+        except RejectedError as error:
+            _log.warning("evidence against %s was not taken: %s", report.signer.hex()[:16], error)
+            return None
+        _log.warning("fraud by %s in round %d: %s", report.signer.hex()[:16], verdict.round, verdict.code)
+        return Fraud(job=verdict.job, round=verdict.round, miner=MinerId(report.signer))
+
+    def settle(self, job: JobId) -> None:
+        """Pay for the rounds whose audits are done, once a block."""
+        found = self.audits.settleable(job)
+        account = self.pool.state.jobs.get(job)
+        if found is None or account is None or account.status is not JobStatus.RUNNING:
+            return
+        upto, audited = found
+        if upto > account.settled_round and not self._is_settling(job):
+            self._submit_own(SettleRounds(job=job, upto=upto, audited=audited))
+
+    def _is_settling(self, job: JobId) -> bool:
+        return any(isinstance(m, SettleRounds) and m.job == job for m in self.pool.messages(SettleRounds))
+
+    # the life of jobs
+
+    def start_job(self, job: JobId, coordinator: PublicKey) -> None:
+        """Open a queued job, or name the coordinator of a running one again. Raises InvalidTransactionError."""
+        account = self.pool.state.jobs.get(job)
+        if account is not None and account.status is JobStatus.RUNNING and account.coordinator == coordinator:
+            return
+        self._submit_own(StartJob(job=job, coordinator=coordinator))
+
+    def fail_job(self, job: JobId, reason: str) -> None:
+        """A job cannot go on: close it once its rounds are settled."""
+        self._failures[job] = reason
+
+    def closable(self) -> list[tuple[JobId, JobStatus, str]]:
+        """Jobs that have to be closed now, with the outcome and its reason."""
+        state = self.pool.state
+        due: list[tuple[JobId, JobStatus, str]] = []
+        for job, account in state.jobs.items():
+            if account.status is not JobStatus.RUNNING or account.settled_round != account.next_round:
+                continue
+            if account.cancelled:
+                due.append((job, JobStatus.CANCELLED, "cancelled by its client"))
+            elif job in self._failures:
+                due.append((job, JobStatus.FAILED, self._failures[job]))
+            elif account.closing:
+                due.append((job, JobStatus.COMPLETED, ""))
+        return due
+
+    def close_job(self, job: JobId, outcome: JobStatus, reason: str, metrics: tuple[Metric, ...]) -> None:
+        """End a job whose rounds are settled. Raises InvalidTransactionError."""
+        self._submit_own(CloseJob(job=job, outcome=outcome.value, reason=reason[:500], metrics=metrics))
+
+    def job(self, job: JobId) -> JobAccount | None:
+        """A job as it will be once all that waits is in a block."""
+        return self.pool.state.jobs.get(job)
+
+    # inside
+
+    def _submit_own(self, message: Record) -> None:
+        self.submit(encode(sign(self._key, self.chain.chain_id, message)))
+
+    def _admit(self, transaction: OpenTransaction) -> None:
+        self.pool.add(transaction)
+        self._stores.mempool.add(transaction.envelope)
+        match transaction.message:
+            case SubmitJob():
+                self._stores.jobs.note_arrival(transaction.envelope.digest)
+            case _:
+                self._note(transaction.message)
+
+    def _note(self, message: Transaction) -> None:
+        """Keep the round history in step with a transaction that was acknowledged or is in a block."""
+        match message:
+            case RoundCommit(job=job, round=number, state_in=state_in, state_out=state_out, slots=slots):
+                self.history.add(job, number, state_in, state_out, [slot.report for slot in slots])
+            case ProveFraud(job=job, report=data):
+                report = decode(decode_signed(data).body, SlotReport)
+                self._excluded.add(report.miner)
+                self.history.rewind(job, report.round)
+                self.audits.rewind(job, report.round)
+            case CloseJob(job=job):
+                self.history.close(job)
+                self.audits.close(job)
+                self._failures.pop(job, None)
+            case _:
+                pass
+
+    def _assemble(self, producer: PublicKey, mechanism: str) -> Template:
+        view = self.chain.view
+        transactions = self.pool.select(view.params.max_block_bytes - _HEADER_ROOM)
+        time_ms = TimeMs(max(self._clock_ms(), view.tip_time_ms + 1))
+        header: Header = assemble_template(view, transactions, producer, mechanism, time_ms)
+        return Template(header=header, transactions=transactions)
+
+    def _is_quiet(self) -> bool:
+        view = self.chain.view
+        is_old = self._clock_ms() - view.tip_time_ms >= view.params.quiet_after_ms
+        return is_old or not has_open_work(view.state) or not has_open_work(self.pool.state)
+
+    def _append(self, candidate: Candidate) -> None:
+        self.chain.append(candidate, [self.chain.endorse(self._key, candidate.block)])
+        envelopes = [decode_signed(data) for data in candidate.block.transactions]
+        dropped = self.pool.rebase(self.chain.view, [envelope.digest for envelope in envelopes])
+        if dropped:
+            self._stores.mempool.remove(signed.digest for signed in dropped)
+        messages = [open_message(envelope) for envelope in envelopes]
+        self.tallies.add_block(candidate.block, messages)
+        for message in messages:
+            self._note(message)
+            self._draw_audits(message, candidate.block.header.height)
+        for job in {m.job for m in messages if isinstance(m, RoundCommit | SettleRounds)}:
+            self.settle(job)
+
+    def _draw_audits(self, message: Transaction, height: Height) -> None:
+        """The beacon of the block that holds a round's commit says which of its slots are replayed."""
+        if isinstance(message, SettleRounds):
+            self.audits.settled(message.job, message.upto)
+        elif isinstance(message, RoundCommit) and not self._is_discarded(message):
+            self._draw(message.job, message.round, message.slots, height)
+
+    def _draw(self, job: JobId, number: int, slots: tuple[SlotCommit, ...], height: Height) -> None:
+        beacon = self.chain.beacon(height)
+        account = self.chain.view.state.jobs[job]
+        if beacon is not None:
+            self.audits.add_round(job, number, slots, beacon, account.audit_ppm)
+
+    def _is_discarded(self, commit: RoundCommit) -> bool:
+        """Whether waiting evidence takes the job back to before this round."""
+        account = self.pool.state.jobs.get(commit.job)
+        return account is None or account.next_round <= commit.round
+
+    def _recover(self) -> None:
+        """Rebuild from the stores what is kept in memory only."""
+        for height in range(1, self.chain.height + 1):
+            block = self._stores.chain.load_block(Height(height))
+            self.tallies.add_block(block, [open_message(decode_signed(data)) for data in block.transactions])
+        state = self.chain.view.state
+        for job in [job for job, account in state.jobs.items() if account.status is JobStatus.RUNNING]:
+            for pending in state.pending_rounds(job):
+                reports = [slot.report for slot in pending.slots]
+                self.history.add(job, pending.round, pending.state_in, pending.state_out, reports)
+                self._draw(job, pending.round, pending.slots, pending.height)
+        for signed in self._stores.mempool.load_waiting():
+            self._readmit(signed)
+
+    def _readmit(self, signed: Signed) -> None:
+        try:
+            transaction = open_transaction(signed, self.chain.view.context)
+            self.pool.add(transaction)
+        except InvalidTransactionError as error:
+            _log.warning("a stored transaction is not valid any more: %s", error)
+            self._stores.mempool.remove([signed.digest])
+        else:
+            self._note(transaction.message)
+
+
+def open_message(envelope: Signed) -> Transaction:
+    """The body of an envelope that is known to hold a transaction. Raises EncodingError."""
+    return cast("Transaction", decode_any(envelope.body, TRANSACTION_KINDS, "Transaction"))
