@@ -11,7 +11,8 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from jobs.spec.mistakes import Mistake, Path
+from jobs.spec.mistakes import Mistake
+from jobs.spec.vocabulary import Path
 
 Value: TypeAlias = "dict[str, Value] | list[Value] | str | int | float | bool | None"
 
@@ -119,8 +120,10 @@ class _Walk:
         except ValueError:
             return self._refuse(node, path, f"{text} is not a number that can be used here")
 
-    def _refuse(self, node: Node, path: Path, message: str) -> None:
+    def _refuse(self, node: Node, path: Path, message: str) -> Value:
+        """Note a mistake; the value to go on with is null."""
         self._note(node.start_mark.line + 1, path, message)
+        return None
 
     def _note(self, line: int, path: Path, message: str) -> None:
         self._document.mistakes.append((line, Mistake(path=path, message=message)))

@@ -23,14 +23,17 @@ def load_job_file(path: Path) -> JobSpec:
         JobFileError: the file cannot be read, or has mistakes; all of them are listed.
     """
     document = read_document(_read_text(path))
-    if document.mistakes:
-        raise _error(path, document, [])
     if not isinstance(document.value, dict):
-        raise JobFileError((f"{path}:{document.line(())}: {_not_a_job(document.value)}",))
+        if not document.mistakes:
+            document.mistakes.append((document.line(()), Mistake(path=(), message=_not_a_job(document.value))))
+        raise _error(path, document)
     try:
         spec = JobSpec.model_validate_json(json.dumps(document.value))
     except ValidationError as error:
-        raise _error(path, document, list(describe_mistakes(error))) from error
+        _add_mistakes(document, error)
+        raise _error(path, document) from error
+    if document.mistakes:
+        raise _error(path, document)
     return _anchored(spec, path.absolute().parent)
 
 
@@ -57,9 +60,17 @@ def _not_a_job(value: Value) -> str:
     return f"must be a mapping with the keys {', '.join(JobSpec.model_fields)}; {_START}"
 
 
-def _error(path: Path, document: Document, mistakes: list[Mistake]) -> JobFileError:
-    found = document.mistakes + [(document.line(mistake.path), mistake) for mistake in mistakes]
-    return JobFileError(tuple(f"{path}:{line}: {mistake}" for line, mistake in sorted(found, key=lambda each: each[0])))
+def _add_mistakes(document: Document, error: ValidationError) -> None:
+    """Add what validation found, except about values that could not be read in the first place."""
+    unread = {mistake.path for _line, mistake in document.mistakes}
+    for mistake in describe_mistakes(error):
+        if mistake.path not in unread:
+            document.mistakes.append((document.line(mistake.path), mistake))
+
+
+def _error(path: Path, document: Document) -> JobFileError:
+    found = sorted(document.mistakes, key=lambda each: each[0])
+    return JobFileError(tuple(f"{path}:{line}: {mistake}" for line, mistake in found))
 
 
 def _anchored(spec: JobSpec, folder: Path) -> JobSpec:
