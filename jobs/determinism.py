@@ -1,0 +1,175 @@
+"""Everything that decides the bits of a replay: the environment torch starts in, its switches, and its random state.
+
+Threads, instruction sets, library builds and batch shapes all change the order in which floats are added. A replay class
+names them; within one class a replay is exact, across classes a verdict is `inconclusive`. The default class `portable`
+pins one thread and AVX2 kernels, so that machines of different age agree. `configure` has to run before torch is
+imported: torch and its libraries read these variables once.
+"""
+
+import os
+import platform
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from consensus.primitives.digest import bulk_digest, sha256
+from consensus.primitives.encoding import Record, encode
+from consensus.primitives.integers import Digest, Uint32
+from jobs.errors import DeterminismError
+
+if TYPE_CHECKING:
+    from jobs.program import JobProgram
+
+PORTABLE: Final = "portable"
+NATIVE: Final = "native"
+_PORTABLE_KERNELS: Final = {"ATEN_CPU_CAPABILITY": "avx2", "MKL_CBWR": "AVX2", "ONEDNN_MAX_CPU_ISA": "AVX2"}
+_EVERYWHERE: Final = {"CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
+_RECORDED: Final = (*_PORTABLE_KERNELS, *_EVERYWHERE)
+
+RANDOM_STATE: Final = threading.RLock()
+"""Torch has one generator for the whole process: whoever seeds it and draws from it holds this lock meanwhile."""
+
+
+class ReplayClass(Record, frozen=True, tag="pouw/replay-class/1"):
+    """What has to be equal for two machines to produce equal bits."""
+
+    torch: str
+    device: str
+    """`cpu` with the maker of the processor, or the name of the GPU."""
+    capability: str
+    """Instruction set of torch's own kernels; compute capability and CUDA version on a GPU."""
+    threads: Uint32
+    micro_batch: Uint32
+    settings: tuple[str, ...]
+    """Variables and switches that kernels obey, as NAME=value."""
+
+    @property
+    def digest(self) -> Digest:
+        return sha256("pouw/replay-class-digest/1", encode(self))
+
+
+def environment(replay_class: str, threads: int = 1) -> dict[str, str]:
+    """The variables a process of this class is started with."""
+    if replay_class not in (PORTABLE, NATIVE):
+        raise DeterminismError(f"there is no replay class {replay_class!r}; use {PORTABLE} or {NATIVE}")
+    kernels = _PORTABLE_KERNELS if replay_class == PORTABLE else {}
+    pinned = {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads), "OMP_DYNAMIC": "FALSE"}
+    return {**kernels, **_EVERYWHERE, **pinned, "MKL_DYNAMIC": "FALSE"}
+
+
+def configure(replay_class: str, threads: int = 1) -> None:
+    """Set this process's variables for a class.
+
+    Raises:
+        DeterminismError: torch is imported already and may have read other values.
+    """
+    wanted = environment(replay_class, threads)
+    if all(os.environ.get(name) == value for name, value in wanted.items()):
+        return
+    if "torch" in sys.modules:
+        raise DeterminismError(
+            f"torch was imported before the replay class {replay_class!r} was set; "
+            "call jobs.determinism.configure first, or start the process with jobs.determinism.environment"
+        )
+    os.environ.update(wanted)
+
+
+def activate() -> None:
+    """Set torch's switches: the threads the process was configured with (or one), deterministic kernels, full precision."""
+    import torch
+
+    threads = configured_threads()
+    if torch.get_num_threads() != threads:
+        torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(mode=True)
+    # Filling fresh memory with NaN would find reads of it, but costs a pass over every intermediate result.
+    torch.utils.deterministic.fill_uninitialized_memory = False
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.set_float32_matmul_precision("highest")
+    # Of the attention kernels for GPUs only the plain one adds in a fixed order backwards.
+    torch.backends.cuda.enable_flash_sdp(enabled=False)
+    torch.backends.cuda.enable_mem_efficient_sdp(enabled=False)
+    torch.backends.cuda.enable_cudnn_sdp(enabled=False)
+
+
+def configured_threads() -> int:
+    """Threads that one training step uses in this process."""
+    value = os.environ.get("OMP_NUM_THREADS", "1")
+    return int(value) if value.isdecimal() and int(value) > 0 else 1
+
+
+def describe(program: "JobProgram") -> ReplayClass:
+    """The class this process trains a job in.
+
+    Raises:
+        DeterminismError: the job asks for `portable`, but this process was not started that way.
+    """
+    train = program.spec.train
+    if train.replay_class == PORTABLE:
+        _check_portable()
+    import torch
+
+    on_gpu = train.device == "cuda"
+    settings = tuple(f"{name}={os.environ.get(name, '')}" for name in _RECORDED)
+    return ReplayClass(
+        torch=torch.__version__,
+        device=f"cuda {torch.cuda.get_device_name()}" if on_gpu else f"cpu {_processor_maker()}",
+        capability=_gpu_capability() if on_gpu else torch.backends.cpu.get_cpu_capability(),
+        threads=configured_threads(),
+        micro_batch=train.micro_batch,
+        settings=settings,
+    )
+
+
+def seed_step(program: "JobProgram", round_number: int, slot: int, step: int) -> None:
+    """Seed all of torch's random state for one step; nothing is carried over from the step before."""
+    import torch
+
+    torch.manual_seed(program.slot_seed(round_number, slot, step))  # noqa: TID251 - the one place that seeds
+
+
+def self_test() -> Digest:
+    """A digest of a few kernels forwards and backwards. Machines of one class agree on it; for `pouw doctor`."""
+    import torch
+
+    activate()
+    count = torch.arange(64 * 96, dtype=torch.float32)
+    inputs_BF = torch.sin(count).reshape(64, 96)
+    weights_FH = torch.cos(count[: 96 * 48]).reshape(96, 48).requires_grad_()
+    images_BCHW = inputs_BF.reshape(6, 4, 16, 16)
+    kernels_OCKK = torch.cos(count[: 8 * 4 * 9]).reshape(8, 4, 3, 3).requires_grad_()
+    dense = torch.nn.functional.gelu(torch.softmax(inputs_BF @ weights_FH, dim=-1)).sum()
+    convolved = torch.tanh(torch.nn.functional.conv2d(images_BCHW, kernels_OCKK)).mean()
+    gradients = torch.autograd.grad(dense + convolved, [weights_FH, kernels_OCKK])
+    return bulk_digest(b"".join(gradient.contiguous().numpy().tobytes() for gradient in gradients))
+
+
+def _check_portable() -> None:
+    wrong = [
+        name for name, value in environment(PORTABLE, configured_threads()).items() if os.environ.get(name) != value
+    ]
+    if wrong:
+        raise DeterminismError(
+            f"the job asks for the replay class {PORTABLE}, but this process runs without {', '.join(sorted(wrong))}; "
+            "call jobs.determinism.configure before torch is imported"
+        )
+
+
+def _gpu_capability() -> str:
+    import torch
+
+    major, minor = torch.cuda.get_device_capability()
+    return f"{major}.{minor} cuda {torch.version.cuda} cudnn {torch.backends.cudnn.version()}"
+
+
+def _processor_maker() -> str:
+    """MKL picks its code path by maker as well as by instruction set."""
+    path = Path("/proc/cpuinfo")
+    if path.exists():
+        for line in path.read_text(encoding="utf-8").splitlines():
+            if line.startswith("vendor_id"):
+                return line.partition(":")[2].strip()
+    return platform.machine()
