@@ -1,9 +1,9 @@
 """Everything that decides the bits of a replay: the environment torch starts in, its switches, and its random state.
 
-Threads, instruction sets, library builds and batch shapes all change the order in which floats are added. A replay class
-names them; within one class a replay is exact, across classes a verdict is `inconclusive`. The default class `portable`
-pins one thread and AVX2 kernels, so that machines of different age agree. `configure` has to run before torch is
-imported: torch and its libraries read these variables once.
+Threads, instruction sets, library builds and batch shapes all change the order in which floats are added. A replay
+class names them; within one class a replay is exact, across classes a verdict is `inconclusive`. The default class
+`portable` pins one thread and AVX2 kernels, so that machines of different age agree. `configure` has to run before
+torch is imported: torch and its libraries read these variables once.
 """
 
 import os
@@ -76,7 +76,7 @@ def configure(replay_class: str, threads: int = 1) -> None:
 
 
 def activate() -> None:
-    """Set torch's switches: the threads the process was configured with (or one), deterministic kernels, full precision."""
+    """Set torch's switches: as many threads as configured (or one), deterministic kernels, full precision."""
     import torch
 
     threads = configured_threads()
@@ -84,7 +84,7 @@ def activate() -> None:
         torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(mode=True)
     # Filling fresh memory with NaN would find reads of it, but costs a pass over every intermediate result.
-    torch.utils.deterministic.fill_uninitialized_memory = False
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cuda.matmul.allow_tf32 = False
@@ -137,13 +137,12 @@ def self_test() -> Digest:
 
     activate()
     count = torch.arange(64 * 96, dtype=torch.float32)
-    inputs_BF = torch.sin(count).reshape(64, 96)
-    weights_FH = torch.cos(count[: 96 * 48]).reshape(96, 48).requires_grad_()
-    images_BCHW = inputs_BF.reshape(6, 4, 16, 16)
-    kernels_OCKK = torch.cos(count[: 8 * 4 * 9]).reshape(8, 4, 3, 3).requires_grad_()
-    dense = torch.nn.functional.gelu(torch.softmax(inputs_BF @ weights_FH, dim=-1)).sum()
-    convolved = torch.tanh(torch.nn.functional.conv2d(images_BCHW, kernels_OCKK)).mean()
-    gradients = torch.autograd.grad(dense + convolved, [weights_FH, kernels_OCKK])
+    inputs, images = torch.sin(count).reshape(64, 96), torch.sin(count).reshape(6, 4, 16, 16)
+    weights = torch.cos(count[: 96 * 48]).reshape(96, 48).requires_grad_()
+    kernels = torch.cos(count[: 8 * 4 * 9]).reshape(8, 4, 3, 3).requires_grad_()
+    dense = torch.nn.functional.gelu(torch.softmax(inputs @ weights, dim=-1)).sum()
+    convolved = torch.tanh(torch.nn.functional.conv2d(images, kernels)).mean()
+    gradients = torch.autograd.grad(dense + convolved, [weights, kernels])
     return bulk_digest(b"".join(gradient.contiguous().numpy().tobytes() for gradient in gradients))
 
 
@@ -162,7 +161,8 @@ def _gpu_capability() -> str:
     import torch
 
     major, minor = torch.cuda.get_device_capability()
-    return f"{major}.{minor} cuda {torch.version.cuda} cudnn {torch.backends.cudnn.version()}"
+    cudnn = torch.backends.cudnn.version()  # type: ignore[no-untyped-call]
+    return f"{major}.{minor} cuda {torch.version.cuda} cudnn {cudnn}"
 
 
 def _processor_maker() -> str:

@@ -1,4 +1,4 @@
-"""What can go wrong with a job. Messages say what is wrong, where, and what to do next; they reach the user as they are."""
+"""What can go wrong with a job. Messages reach the user as they are: what is wrong, where, and what to do next."""
 
 
 class JobError(Exception):
@@ -29,7 +29,7 @@ class ModelError(JobError):
 
 
 class DeterminismError(JobError):
-    """This process cannot give replayable bits."""
+    """A process that cannot give replayable bits."""
 
 
 class TrainingDivergedError(JobError):
@@ -40,7 +40,19 @@ class TrainingDivergedError(JobError):
         super().__init__(round_number, slot, step)
 
     def __str__(self) -> str:
+        place = f"round {self.round_number}, slot {self.slot}, step {self.step}"
         return (
-            f"training diverged: the loss is not finite in round {self.round_number}, slot {self.slot}, step {self.step}; "
+            f"training diverged: the loss is not finite in {place}; "
             "lower the learning rate or set train.optimizer.clip_norm"
         )
+
+
+class DivergedStateError(JobError):
+    """A state whose figures are not finite."""
+
+    def __init__(self, figure: str) -> None:
+        self.figure = figure
+        super().__init__(figure)
+
+    def __str__(self) -> str:
+        return f"the {self.figure} of this state is not finite: training diverged; lower the learning rate"

@@ -1,4 +1,4 @@
-"""A state as a safetensors file, the format the rest of the world reads. Needs no torch: flat bytes and a layout are enough.
+"""A state as a safetensors file, the format the rest of the world reads. Flat bytes and a layout are enough, no torch.
 
 The file carries its layout, so `read_safetensors` gives back the very bytes that the chain's state digest is over.
 """

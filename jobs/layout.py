@@ -1,8 +1,8 @@
 """Where each tensor lies in a model's flat buffer. Needs no torch, so that a fetched state can be named and exported.
 
-A state is one float32 buffer: trainable parameters first, then float buffers such as batch-norm statistics, each part in
-the order of sorted names. Every tensor starts at a multiple of 64 bytes; the gaps are zeros. Kernels then see the same
-alignment wherever the buffer came from, which keeps one more thing from deciding the bits.
+A state is one float32 buffer: trainable parameters first, then float buffers such as batch-norm statistics, each part
+in the order of sorted names. Every tensor starts at a multiple of 64 bytes; the gaps are zeros. Kernels then see the
+same alignment wherever the buffer came from, which keeps one more thing from deciding the bits.
 """
 
 import math

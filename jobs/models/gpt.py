@@ -48,7 +48,8 @@ class Block(nn.Module):
 
     def forward(self, hidden_BTW: torch.Tensor) -> torch.Tensor:
         hidden_BTW = hidden_BTW + self.dropout(self._attend(self.attention_norm(hidden_BTW)))
-        return hidden_BTW + self.dropout(self._feed(self.feed_norm(hidden_BTW)))
+        fed_BTW: torch.Tensor = hidden_BTW + self.dropout(self._feed(self.feed_norm(hidden_BTW)))
+        return fed_BTW
 
     def _attend(self, hidden_BTW: torch.Tensor) -> torch.Tensor:
         batch, places, width = hidden_BTW.shape

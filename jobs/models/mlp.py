@@ -1,6 +1,7 @@
 """Fully connected layers. B: examples, F: inputs of an example, O: outputs."""
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Final
 
 import torch
@@ -26,7 +27,7 @@ class Mlp(nn.Module):
 def dense_layers(widths: list[int], activation: Callable[[], nn.Module], dropout: float) -> nn.Sequential:
     """Linear layers from each width to the next; the last one is bare."""
     layers: list[nn.Module] = []
-    for width_in, width_out in zip(widths[:-2], widths[1:-1], strict=True):
+    for width_in, width_out in pairwise(widths[:-1]):
         layers += [nn.Linear(width_in, width_out), activation()]
         if dropout:
             layers.append(nn.Dropout(dropout))

@@ -1,4 +1,7 @@
-"""A residual network (He et al., arXiv 1512.03385) for small images. B: examples, C: channels, H, W: sizes, O: outputs."""
+"""A residual network (He et al., arXiv 1512.03385) for small images.
+
+B: examples, C: channels, H, W: height, width, O: outputs.
+"""
 
 import torch
 from torch import nn

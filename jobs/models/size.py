@@ -85,7 +85,7 @@ def _activation_bytes(model: torch.nn.Module, inputs: torch.Tensor) -> int:
 
     try:
         with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-            outputs = model(inputs)
+            outputs: torch.Tensor = model(inputs)
     except (RuntimeError, ValueError) as error:
         raise ModelError(f"the model cannot run on micro-batches of {inputs.shape[0]} examples: {error}") from error
     return sum(kept.values()) + outputs.numel() * FLOAT_BYTES

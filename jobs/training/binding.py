@@ -1,7 +1,8 @@
 """A network whose numbers live in flat buffers that others own.
 
-Binding sets where parameters, buffers and gradients are; nothing is copied. So a state is trained on, hashed and sent in
-one piece, and a miner trains on the very bytes it was handed. Afterwards the memory is let go, so that its owner can free it.
+Binding sets where parameters, buffers and gradients are; nothing is copied. So a state is trained on, hashed and sent
+in one piece, and a miner trains on the very bytes it was handed. Afterwards the memory is let go of, for its owner to
+free.
 """
 
 from collections.abc import Iterator
@@ -32,11 +33,17 @@ class ModelBinding:
         return cls(module, model_layout(module))
 
     @contextmanager
-    def bound(self, parameters: torch.Tensor, gradient: torch.Tensor, buffers: torch.Tensor) -> Iterator[None]:
-        """Bind everything for a while, then let go of the memory. The first two start where the state starts."""
+    def bound(
+        self, parameters: torch.Tensor, buffers: torch.Tensor, gradient: torch.Tensor | None = None
+    ) -> Iterator[None]:
+        """Bind memory for a while, then let go of it. `parameters` and `gradient` start where the state starts.
+
+        Without `gradient` the network can only be evaluated.
+        """
         self._bind_parameters(parameters)
-        for parameter, tensor in zip(self._parameters, self._trainable, strict=True):
-            parameter.grad = view_of(gradient, tensor)
+        if gradient is not None:
+            for parameter, tensor in zip(self._parameters, self._trainable, strict=True):
+                parameter.grad = view_of(gradient, tensor)
         for tensor in self._fixed:
             _place(self.module, tensor.name, view_of(buffers, tensor, self.layout.boundary))
         try:

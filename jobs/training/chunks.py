@@ -1,6 +1,6 @@
-"""Work over a buffer chunk by chunk, on a few threads. Which thread takes which chunk never changes a bit of the result.
+"""Work over a buffer chunk by chunk, on a few threads. Which thread takes which chunk never changes a bit.
 
-The chunks are those of the bulk digest (256 KiB): small enough to stay in a core's cache while several passes go over it.
+The chunks are those of the bulk digest (256 KiB): small enough to stay in a core's cache while several passes go over.
 Torch and the hash function release the interpreter lock, so Python threads are enough.
 """
 

@@ -1,4 +1,4 @@
-"""A slot of one step: its update is the gradient. The parameters alias the state that was handed in; nothing is copied."""
+"""A slot of one step: its update is the gradient. The parameters alias the state that was handed in, without a copy."""
 
 import numpy as np
 
@@ -42,7 +42,7 @@ class GradientSlot:
         parameters = as_tensor(state).to(self._device)
         gradient = as_tensor(update).to(self._device)
         buffers = as_tensor(self._buffers).to(self._device)
-        with self._stepper.binding.bound(parameters, gradient, buffers):
+        with self._stepper.binding.bound(parameters, buffers, gradient):
             loss = self._stepper.compute_gradient(batch, place)
         if self._device != "cpu":
             as_tensor(update).copy_(gradient)

@@ -1,4 +1,4 @@
-"""A slot of several steps: the inner optimizer starts fresh, works on a copy of the state, and the update is start - end.
+"""A slot of several steps: an inner optimizer starts fresh on a copy of the state, and the update is start - end.
 
 After each backward pass the optimizer, the digest of the new weights and the zeroing of the gradient run chunk by chunk
 while the chunk is in the processor's cache; in the last step the update and its digest do too. On a GPU the optimizer
@@ -6,7 +6,6 @@ runs there, and the rest on a copy in main memory.
 """
 
 import numpy as np
-import torch
 
 from consensus.primitives.digest import bulk_root
 from consensus.primitives.integers import Digest
@@ -69,7 +68,7 @@ class LocalSlot:
 
     def _train(self, batch: StepBatch, place: Place) -> float:
         buffers = self._weights[self._layout.boundary :]
-        with self._stepper.binding.bound(self._weights, self._gradient, buffers):
+        with self._stepper.binding.bound(self._weights, buffers, self._gradient):
             return self._stepper.compute_gradient(batch, place)
 
     def _finish_step(self, change: Update, last: tuple[FloatArray, FloatArray, list[Digest]] | None) -> list[Digest]:

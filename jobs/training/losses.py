@@ -1,4 +1,7 @@
-"""What is minimised, and how a gathered batch becomes what the network sees. B: examples, T: places, V: tokens or classes."""
+"""What is minimised, and how a gathered batch becomes what the network sees.
+
+B: examples, T: places, V: tokens or classes.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -32,7 +35,7 @@ def to_examples(inputs: Inputs, targets: Targets | None, device: str) -> Example
 
 def split_examples(examples: Examples, size: int) -> list[Examples]:
     """Micro-batches of `size` examples, in order."""
-    pairs = zip(examples.inputs.split(size), examples.targets.split(size), strict=True)
+    pairs = zip(torch.split(examples.inputs, size), torch.split(examples.targets, size), strict=True)
     return [Examples(inputs, targets) for inputs, targets in pairs]
 
 

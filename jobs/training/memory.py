@@ -63,4 +63,4 @@ def as_tensor(array: FloatArray) -> torch.Tensor:
 
 def bytes_of(array: FloatArray) -> memoryview:
     """The array's bytes in place, for hashing."""
-    return memoryview(array).cast("B") if array.size else memoryview(b"")
+    return array.data.cast("B") if array.size else memoryview(b"")

@@ -16,7 +16,7 @@ _SERIAL_FLOATS: Final = 16_384
 
 def sum_of_squares(chunk: torch.Tensor) -> float:
     """The sum of squares of one chunk, in float64."""
-    norms = (torch.linalg.vector_norm(piece, dtype=torch.float64) for piece in chunk.split(_SERIAL_FLOATS))
+    norms = (torch.linalg.vector_norm(piece, dtype=torch.float64) for piece in torch.split(chunk, _SERIAL_FLOATS))
     return sum(float(norm) ** 2 for norm in norms)
 
 

@@ -1,8 +1,8 @@
 """Optimizers over flat buffers: one fused kernel per call and no loop over parameters.
 
-They are torch's own fused kernels, so that training with one local step gives what `torch.optim` gives. The kernels are
-elementwise: any split of the buffer into chunks gives the same bits. Torch's version is pinned, being part of the replay
-class, which is why its kernels may be called without the classes around them.
+They are torch's own fused kernels, so that training with one local step gives what `torch.optim` gives. The kernels
+are elementwise: chunks that are always the same give the same bits, whoever takes them. Torch's version is pinned as
+part of the replay class, so its kernels may be called without the classes around them.
 """
 
 from collections.abc import Callable, Sequence
@@ -45,7 +45,7 @@ class AdamW:
         count = torch.tensor(float(step), device=device)
 
         def update(parameters: torch.Tensor, gradient: torch.Tensor, moments: Sequence[torch.Tensor]) -> None:
-            torch._fused_adamw_(  # noqa: SLF001 - see the module docstring
+            torch._fused_adamw_(
                 [parameters],
                 [gradient],
                 [moments[0]],
@@ -80,7 +80,7 @@ class Sgd:
         del step, device
 
         def update(parameters: torch.Tensor, gradient: torch.Tensor, moments: Sequence[torch.Tensor]) -> None:
-            torch._fused_sgd_(  # noqa: SLF001 - see the module docstring
+            torch._fused_sgd_(
                 [parameters],
                 [gradient],
                 list(moments),

@@ -74,7 +74,7 @@ class RoundApplier:
         """End round `round_number`; `updates` in slot order. Inputs may be read-only and are left as they are.
 
         The result is written to `state_out` and `optimizer_out` if given (aligned, of the right size), else to fresh
-        memory. `optimizer_out` may be `optimizer` itself, which saves memory traffic; `state_out` may be none of the inputs.
+        memory. `optimizer_out` may be `optimizer` itself, which saves memory traffic; `state_out` may be no input.
 
         Raises:
             ModelError: no updates, or a buffer of another size than the model's.

@@ -92,4 +92,4 @@ class RoundPass:
         self.update(parameters, gradient, moments)
 
     def _split(self, optimizer: FloatArray) -> list[torch.Tensor]:
-        return list(as_tensor(optimizer).split(self.layout.boundary)) if optimizer.size else []
+        return list(torch.split(as_tensor(optimizer), self.layout.boundary)) if optimizer.size else []

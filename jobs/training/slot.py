@@ -17,8 +17,8 @@ from jobs.training.step import Stepper
 class SlotRunner:
     """Runs slots of one program, one at a time. The network is built once.
 
-    `threads` share hashing and optimizer passes; they never touch the bits. Forward and backward use the threads that the
-    process was configured with, which do.
+    `threads` share hashing and optimizer passes; they never touch the bits. Forward and backward use the threads that
+    the process was configured with, which do.
     """
 
     def __init__(self, program: JobProgram, train: PartArrays, *, threads: int = 2) -> None:
@@ -37,7 +37,7 @@ class SlotRunner:
     def run(
         self, state: FloatArray | memoryview, state_digest: Digest | None, round_number: int, slot: int
     ) -> SlotResult:
-        """Run one slot from `state`, which may be read-only and is read in place if it starts at a multiple of 64 bytes.
+        """Run one slot from `state`, which may be read-only and is read in place if its address is a multiple of 64.
 
         `state_digest`: if the caller knows it; None to have it taken here. The first step's `weights_in` tells it.
 
