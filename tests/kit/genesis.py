@@ -56,7 +56,7 @@ def make_params(**changes: object) -> ConsensusParams:
     return replace(PARAMS, **changes)
 
 
-def make_genesis(supervisors: int = 1, **changes: object) -> Genesis:
+def make_genesis(supervisors: int = 1, /, **changes: object) -> Genesis:
     """A genesis with money for `client` and `other`; field changes are those of `Genesis`."""
     genesis = Genesis(
         network="test",
