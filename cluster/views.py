@@ -142,6 +142,8 @@ class UpView(View, frozen=True):
     miners: int
     supervisors: int
     home: str = ""
+    ray_address: str = ""
+    """Where `pouw join` connects other machines to."""
 
 
 class ErrorView(View, frozen=True):

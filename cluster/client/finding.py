@@ -4,7 +4,9 @@ import re
 from typing import Final
 
 from cluster.api.client import GatewayClient
-from cluster.errors import NotFoundError, UsageError
+from cluster.client.connection import connect
+from cluster.config import HomeLayout
+from cluster.errors import ConflictError, NotFoundError, UnreachableError, UsageError
 from cluster.views import JobView
 
 _JOB_ID: Final = re.compile(r"[0-9a-f]{64}")
@@ -35,3 +37,37 @@ def find_job(client: GatewayClient, text: str) -> JobView:
         listed = ", ".join(job.job_id[:_SHORT] for job in matches)
         raise UsageError(f"{len(matches)} jobs fit {text!r}: {listed}", hint="give more of the id", code="ambiguous")
     return matches[0]
+
+
+def find_finished(client: GatewayClient, text: str) -> tuple[str, str]:
+    """Id and state digest of a completed job.
+
+    Raises:
+        ConflictError: it has not completed.
+    """
+    job = find_job(client, text)
+    if job.state != "completed" or job.state_digest is None:
+        raise ConflictError(
+            f"job {job.job_id[:_SHORT]} is {job.state}, there are no final weights",
+            hint="weights can be fetched when the job has completed: pouw status",
+            code="not-completed",
+        )
+    return job.job_id, job.state_digest
+
+
+def resolve_job_id(home: HomeLayout, text: str) -> str:
+    """The whole id of a job. A whole one is taken as it is, so that nothing has to answer.
+
+    Raises:
+        UsageError: not a whole id, and no site answers that could complete it.
+    """
+    if is_job_id(text):
+        return text
+    try:
+        return find_job(connect(home), text).job_id
+    except UnreachableError as error:
+        raise UsageError(
+            f"while the site is down, {text!r} cannot be completed to a job's id",
+            hint="give all 64 digits of the id",
+            code="job-id",
+        ) from error

@@ -25,8 +25,6 @@ from cluster.secret_file import create_secret, load_or_create_token, load_secret
 from consensus.crypto.keys import SecretKey
 
 PASSPHRASE_VARIABLE: Final = "POUW_PASSPHRASE"  # noqa: S105 - the name of a variable
-CLIENT_KEY: Final = "client"
-"""Name of the key that pays for jobs when no other is named."""
 _SUFFIX: Final = ".pem"
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 

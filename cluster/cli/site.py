@@ -1,0 +1,109 @@
+"""Commands that start, stop and describe a site: up, down, join, status, doctor."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cluster.cli.options import AsJson, examples
+from cluster.cli.output import emit, note, say, show
+from cluster.config import home_from_environment
+
+UP_EXAMPLES = examples("pouw up", "pouw up cluster.yaml", "pouw up --miners 4 --supervisors 4 --port 8470")
+DOWN_EXAMPLES = examples("pouw down", "pouw down --json")
+JOIN_EXAMPLES = examples("pouw join 192.168.1.10:6379", "POUW_RAY_TOKEN=... pouw join 192.168.1.10:6379 --cpus 8")
+STATUS_EXAMPLES = examples("pouw status", "pouw status 3f2a", "pouw status --json")
+DOCTOR_EXAMPLES = examples("pouw doctor", "pouw doctor --json")
+
+
+def up(  # noqa: PLR0917 - options of a command are parameters
+    file: Annotated[Path | None, typer.Argument(metavar="[CLUSTER.YAML]", help="Settings of the site.")] = None,
+    miners: Annotated[int | None, typer.Option(help="Miners to start with.")] = None,
+    supervisors: Annotated[int | None, typer.Option(help="Members of the committee.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port of the gateway on 127.0.0.1; 0 takes any free one.")] = None,
+    beacon: Annotated[str | None, typer.Option(metavar="HEX", help="Fix the start beacon (for comparisons).")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Start a site in the background and return when it is ready."""
+    from cluster.cli.progress import open_display, waiting
+    from cluster.cli.starting import print_up, view_of
+    from cluster.launch.up import start_site
+    from cluster.settings import SiteSettings, load_settings, replace_settings
+
+    settings = load_settings(file) if file else SiteSettings()
+    given = {"miners": miners, "supervisors": supervisors, "port": port, "beacon": beacon}
+    chosen, home = replace_settings(settings, given), home_from_environment()
+    with open_display(as_json) as display:
+        site = start_site(home, chosen, tick=waiting(display, "starting the site"))
+    show(view_of(site, home), as_json, print_up)
+
+
+def down(as_json: AsJson = False) -> None:
+    """Stop the site of this home, and this machine's worker node if it has one."""
+    from cluster.cli.progress import open_display, waiting
+    from cluster.cli.starting import ask_to_stop, print_down
+    from cluster.launch.down import stop_site
+
+    home = home_from_environment()
+    with open_display(as_json) as display:
+        view = stop_site(home, ask_to_stop(home), tick=waiting(display, "stopping the site"))
+    show(view, as_json, print_down)
+
+
+def join(
+    address: Annotated[str, typer.Argument(metavar="HOST:PORT", help="Ray address of the site, as pouw up prints it.")],
+    node_ip: Annotated[str | None, typer.Option(help="Address under which the site reaches this machine.")] = None,
+    cpus: Annotated[int | None, typer.Option(min=1, help="Cores to offer; all if left out.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make this machine a worker node of a site; `pouw scale` then places miners on it."""
+    from cluster.cli.progress import open_display, waiting
+    from cluster.launch.join import join_site, load_ray_token
+
+    home = home_from_environment()
+    token = load_ray_token(home, os.environ)
+    with open_display(as_json) as display:
+        view = join_site(home, address, token, node_ip=node_ip, cpus=cpus, tick=waiting(display, "joining"))
+    show(view, as_json, lambda joined: say(f"joined {joined.address} (process {joined.pid}, log {joined.log})"))
+
+
+def status(
+    job: Annotated[str | None, typer.Argument(metavar="[JOB]", help="Only this job (id or name).")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show the site, its chain, its jobs and its processes."""
+    from cluster.cli.tables import print_site
+    from cluster.client.connection import connect
+    from cluster.client.finding import find_job
+
+    client = connect(home_from_environment())
+    show(client.status(find_job(client, job).job_id if job else None), as_json, print_site)
+
+
+def doctor(as_json: AsJson = False) -> None:
+    """Check this machine and the site, and say how to mend what is wrong."""
+    from cluster.cli.checkup import print_check
+    from cluster.launch.doctor import DoctorView, run_checks
+
+    checks = []
+    for check in run_checks(home_from_environment()):
+        checks.append(check)
+        if not as_json:
+            print_check(check)
+    view = DoctorView(ok=all(check.ok for check in checks), checks=tuple(checks))
+    if as_json:
+        emit(view)
+    elif not view.ok:
+        note("some checks failed; what to do is written below each")
+    if not view.ok:
+        raise typer.Exit(1)
+
+
+def register(app: typer.Typer) -> None:
+    """Add this group's commands."""
+    app.command("up", epilog=UP_EXAMPLES)(up)
+    app.command("down", epilog=DOWN_EXAMPLES)(down)
+    app.command("join", epilog=JOIN_EXAMPLES)(join)
+    app.command("status", epilog=STATUS_EXAMPLES)(status)
+    app.command("doctor", epilog=DOCTOR_EXAMPLES)(doctor)

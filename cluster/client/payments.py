@@ -1,0 +1,99 @@
+"""A client's keys on the ledger: what they have, and moving it."""
+
+import re
+from typing import Final
+
+from cluster.api.client import GatewayClient
+from cluster.client.connection import connect
+from cluster.config import HomeLayout
+from cluster.credits import format_credits
+from cluster.errors import NotFoundError, UnreachableError, UsageError
+from cluster.views import View
+from cluster.wallet.keystore import Keystore
+from cluster.wallet.transactions import sign_cancel_job, sign_transfer
+from consensus.primitives.encoding import encode
+from consensus.primitives.integers import Credits, Digest, PublicKey, Sequence
+
+_ADDRESS: Final = re.compile(r"[0-9a-f]{64}")
+
+
+class KeyView(View, frozen=True):
+    """A key of this home. `balance` and what follows are known only while the site answers."""
+
+    name: str
+    address: str
+    balance: str | None = None
+    stake: str | None = None
+    sequence: int | None = None
+
+
+class SentView(View, frozen=True):
+    """A transfer that the site has acknowledged."""
+
+    transaction: str
+    recipient: str
+    amount: str
+
+
+class CancelView(View, frozen=True):
+    """A cancellation that the site has acknowledged."""
+
+    job_id: str
+    transaction: str
+
+
+def list_key_views(keystore: Keystore) -> tuple[KeyView, ...]:
+    """All keys with their addresses."""
+    return tuple(KeyView(name=name, address=keystore.load(name).public_key.hex()) for name in keystore.names())
+
+
+def load_wallet(home: HomeLayout, keystore: Keystore, name: str) -> KeyView:
+    """A key and, while a site answers, its account."""
+    address = keystore.load(name).public_key.hex()
+    try:
+        account = connect(home).account(address)
+    except UnreachableError:
+        return KeyView(name=name, address=address)
+    except NotFoundError:
+        return KeyView(name=name, address=address, balance="0", stake="0", sequence=0)
+    return KeyView(name=name, address=address, balance=account.balance, stake=account.stake, sequence=account.sequence)
+
+
+def send_credits(client: GatewayClient, keystore: Keystore, name: str, recipient: str, amount: Credits) -> SentView:
+    """Move credits from one of the keystore's accounts to an address or to another of its keys.
+
+    Raises:
+        UsageError: `recipient` is neither.
+        ConflictError: the account has less.
+    """
+    signer = keystore.load(name)
+    to = _resolve(keystore, recipient)
+    chain_id, sequence = _next(client, signer.public_key)
+    signed = sign_transfer(signer, chain_id, sequence=sequence, recipient=to, amount=amount)
+    sent = client.send_transaction(encode(signed))
+    return SentView(transaction=sent.transaction, recipient=to.hex(), amount=format_credits(amount))
+
+
+def cancel_job(client: GatewayClient, keystore: Keystore, name: str, job_id: str) -> CancelView:
+    """Ask the ledger to stop a job that this key has paid for."""
+    signer = keystore.load(name)
+    chain_id, sequence = _next(client, signer.public_key)
+    signed = sign_cancel_job(signer, chain_id, sequence=sequence, job=Digest(bytes.fromhex(job_id)))
+    return CancelView(job_id=job_id, transaction=client.send_transaction(encode(signed)).transaction)
+
+
+def _next(client: GatewayClient, key: PublicKey) -> tuple[Digest, Sequence]:
+    chain_id = Digest(bytes.fromhex(client.chain_facts().chain_id))
+    return chain_id, Sequence(client.account(key.hex()).sequence)
+
+
+def _resolve(keystore: Keystore, recipient: str) -> PublicKey:
+    if _ADDRESS.fullmatch(recipient):
+        return PublicKey(bytes.fromhex(recipient))
+    if recipient in keystore.names():
+        return keystore.load(recipient).public_key
+    raise UsageError(
+        f"{recipient!r} is neither an address nor one of your keys",
+        hint="an address has 64 hex digits; your keys: pouw wallet list",
+        code="recipient",
+    )
