@@ -9,7 +9,11 @@ DEMO_EXAMPLES = examples("pouw demo", "pouw demo --json")
 
 
 def demo(as_json: AsJson = False) -> None:
-    """Start a private site, train a digits model on two miners, verify and audit it, and clean up."""
+    """Train, verify and audit a small model on a private site.
+
+    Starts a site with two miners in a folder of its own, trains a model of hand-written digits, verifies the chain,
+    audits the job, fetches the weights, and removes everything again.
+    """
     from cluster.cli.demonstration import print_proved, run_demo
 
     view = run_demo(as_json)

@@ -24,7 +24,7 @@ def submit(
     key: KeyName = CLIENT_KEY,
     as_json: AsJson = False,
 ) -> None:
-    """Submit a job: upload what the site lacks of its data, then pay for it."""
+    """Submit a job and pay for it. The data goes first: nothing is paid before all of it is there."""
     from cluster.cli.progress import SubmitDisplay, open_display
     from cluster.cli.submitting import check_completed, follow_job, load_payer, print_submitted
     from cluster.client.connection import connect
@@ -93,7 +93,7 @@ def fetch(
     output: Annotated[Path, typer.Option("--output", "-o", metavar="F.safetensors", help="Where to write them.")],
     as_json: AsJson = False,
 ) -> None:
-    """Fetch a job's weights and check them against the state digest on the chain."""
+    """Fetch a job's weights, checked. Writes a safetensors file whose state digest is the chain's, or nothing."""
     from cluster.cli.progress import open_display, transfer
     from cluster.client.connection import connect
     from cluster.client.download import fetch_weights
@@ -111,7 +111,7 @@ def audit(
     sample: Annotated[float, typer.Option(min=0, max=1, help="Share of the slots to replay.")] = 0.05,
     as_json: AsJson = False,
 ) -> None:
-    """Replay a share of a job's slots from the stored chain and compare every digest. Works while the site is down."""
+    """Replay a share of a job's slots. Compares every digest with the stored chain; works while the site is down."""
     from cluster.cli.auditing import print_audit
     from cluster.cli.progress import counting, open_display
     from cluster.client.finding import resolve_job_id

@@ -13,7 +13,7 @@ SCALE_EXAMPLES = examples("pouw scale 4", "pouw scale 0")
 
 
 def miners(as_json: AsJson = False) -> None:
-    """List the miners: where they run, what they have earned, and why one is idle or unpaid."""
+    """List the miners. Says where they run, what they have earned, and why one is idle or unpaid."""
     from cluster.cli.tables import print_miners
     from cluster.client.connection import connect
 

@@ -11,6 +11,12 @@ JobName: TypeAlias = Annotated[
 ]
 
 
+def help_when_alone(context: typer.Context) -> None:
+    """A group of commands without a command shows what there is."""
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+
+
 def examples(*lines: str) -> str:
     """The end of a command's help."""
     # a line with only a backspace is the sign to keep the line breaks

@@ -1,8 +1,6 @@
 """The version command. Reads what is installed; imports none of it."""
 
 import platform
-from importlib.metadata import PackageNotFoundError
-from importlib.metadata import version as installed_version
 from typing import Final
 
 import typer
@@ -25,6 +23,9 @@ class VersionView(View, frozen=True):
 
 def package_version(name: str = "pouw") -> str:
     """The installed version of a package, or nothing if it is not installed (a source tree is run in place)."""
+    from importlib.metadata import PackageNotFoundError
+    from importlib.metadata import version as installed_version
+
     try:
         return installed_version(name)
     except PackageNotFoundError:

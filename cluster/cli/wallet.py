@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from cluster.cli.options import AsJson, KeyName, examples
+from cluster.cli.options import AsJson, KeyName, examples, help_when_alone
 from cluster.cli.output import say, show
 from cluster.config import home_from_environment
 from cluster.wallet.names import CLIENT_KEY
@@ -14,7 +14,7 @@ LIST_EXAMPLES = examples("pouw wallet list")
 SHOW_EXAMPLES = examples("pouw wallet show", "pouw wallet show savings --json")
 SEND_EXAMPLES = examples("pouw wallet send savings 12.5", "pouw wallet send ADDRESS 100 --key savings")
 
-wallet = typer.Typer(help="Keys and credits.", no_args_is_help=True)
+wallet = typer.Typer(help="Keys and credits.", callback=help_when_alone, invoke_without_command=True)
 Name = Annotated[str, typer.Argument(metavar="[NAME]", help="Name of the key.")]
 
 
@@ -42,7 +42,7 @@ def list_keys(as_json: AsJson = False) -> None:
 
 @wallet.command("show", epilog=SHOW_EXAMPLES)
 def show_key(name: Name = CLIENT_KEY, as_json: AsJson = False) -> None:
-    """Show a key's address and, when the site is up, its balance."""
+    """Show a key's address, and its balance while the site is up."""
     from cluster.cli.tables import print_pairs
     from cluster.client.payments import load_wallet
     from cluster.wallet.keystore import client_keystore
