@@ -59,6 +59,8 @@ def check_names(wanted: tuple[str, ...], known: tuple[str, ...], what: str) -> N
 
 def _check_numeric(name: str, kind: pa.DataType, data: FileData) -> None:
     types = pa.types
+    if types.is_null(kind):
+        return  # nothing in it, so far: a row with no value is refused when it is read
     if types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind) or types.is_decimal(kind):
         return
     if name == data.target:
