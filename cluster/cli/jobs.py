@@ -7,6 +7,7 @@ import typer
 
 from cluster.cli.options import AsJson, JobName, KeyName, examples
 from cluster.cli.output import say, show
+from cluster.cli.quick import QuickCommand
 from cluster.config import home_from_environment
 from cluster.wallet.names import CLIENT_KEY
 
@@ -129,7 +130,7 @@ def audit(
 def register(app: typer.Typer) -> None:
     """Add this group's commands."""
     app.command("submit", epilog=SUBMIT_EXAMPLES)(submit)
-    app.command("jobs", epilog=JOBS_EXAMPLES)(list_jobs)
+    app.command("jobs", cls=QuickCommand, epilog=JOBS_EXAMPLES)(list_jobs)
     app.command("logs", epilog=LOGS_EXAMPLES)(logs)
     app.command("cancel", epilog=CANCEL_EXAMPLES)(cancel)
     app.command("fetch", epilog=FETCH_EXAMPLES)(fetch)

@@ -11,13 +11,12 @@ from cluster.cli import chain, demo, jobs, miners, site, version, wallet
 from cluster.cli.failures import INTERRUPTED, describe
 from cluster.cli.options import examples, help_when_alone
 from cluster.cli.output import show_error
+from cluster.cli.quick import QuickGroup
 from cluster.errors import ExitCode
 
 _GROUPS: Final = (demo, site, jobs, miners, chain, wallet, version)
 _COMPLETING: Final = "_POUW_COMPLETE"
-_ABOUT: Final = (
-    "Train models on machines that nobody has to trust: every step can be replayed, every block is real work."
-)
+_ABOUT: Final = "Train models on machines that nobody has to trust: steps can be replayed, blocks are real work."
 _START: Final = examples(
     "pouw demo", "pouw up && pouw submit examples/digits.yaml --wait && pouw down", "pouw COMMAND --help"
 )
@@ -42,6 +41,7 @@ def build_app(completion: bool) -> typer.Typer:
     """
     app = typer.Typer(
         name="pouw",
+        cls=QuickGroup,
         help=_ABOUT,
         epilog=_START,
         callback=start,

@@ -6,6 +6,7 @@ import typer
 
 from cluster.cli.options import AsJson, examples
 from cluster.cli.output import say, show
+from cluster.cli.quick import QuickCommand
 from cluster.config import home_from_environment
 
 MINERS_EXAMPLES = examples("pouw miners", "pouw miners --json")
@@ -35,5 +36,5 @@ def scale(
 
 def register(app: typer.Typer) -> None:
     """Add this group's commands."""
-    app.command("miners", epilog=MINERS_EXAMPLES)(miners)
+    app.command("miners", cls=QuickCommand, epilog=MINERS_EXAMPLES)(miners)
     app.command("scale", epilog=SCALE_EXAMPLES)(scale)

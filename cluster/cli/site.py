@@ -8,6 +8,7 @@ import typer
 
 from cluster.cli.options import AsJson, examples
 from cluster.cli.output import emit, note, say, show
+from cluster.cli.quick import QuickCommand
 from cluster.config import home_from_environment
 from cluster.errors import UsageError
 
@@ -115,5 +116,7 @@ def register(app: typer.Typer) -> None:
     app.command("down", epilog=DOWN_EXAMPLES)(down)
     app.command("join", epilog=JOIN_EXAMPLES)(join)
     extra = {"allow_extra_args": True}
-    app.command("status", epilog=STATUS_EXAMPLES, options_metavar="[OPTIONS] [JOB]", context_settings=extra)(status)
+    app.command(
+        "status", cls=QuickCommand, epilog=STATUS_EXAMPLES, options_metavar="[OPTIONS] [JOB]", context_settings=extra
+    )(status)
     app.command("doctor", epilog=DOCTOR_EXAMPLES)(doctor)
