@@ -18,6 +18,7 @@ from tests.kit.work import make_commit, state_word, word
 
 NAMES = ("client", "other", *MINERS)
 SPARE_MINERS = (*MINERS, "spare", "extra")
+RARELY = st.sampled_from([False] * 7 + [True])
 
 
 class LedgerMachine(RuleBasedStateMachine):
@@ -29,7 +30,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @initialize()
     def start(self) -> None:
         self.ledger = start_ledger()
-        self.jobs = []
+        self.jobs = [self.ledger.open_job(rounds=rounds, slots=slots) for rounds, slots in ((3, 2), (2, 3))]
         stake = Account(stake=1_000)
         self.ledger.state = self.ledger.state.with_account(public_key("rival"), stake).with_totals(issued=1_000)
 
@@ -68,12 +69,12 @@ class LedgerMachine(RuleBasedStateMachine):
         if self.offer("client", message):
             self.jobs.append(self.ledger.sign("client", message).digest)
 
-    @rule(number=st.integers(0, 5), coordinator=st.sampled_from(["coordinator", "other"]))
+    @rule(number=st.integers(0, 5), coordinator=st.sampled_from(["coordinator"] * 9 + ["other"]))
     def start_job(self, number: int, coordinator: str) -> None:
         self.offer("supervisor", StartJob(job=self.pick(number), coordinator=public_key(coordinator)))
 
-    @rule(number=st.integers(0, 5), final=st.booleans(), skew=st.sampled_from([0, 0, 0, 1]))
-    def commit(self, number: int, final: bool, skew: int) -> None:
+    @rule(number=st.integers(0, 5), final=RARELY, skew=RARELY, settles=RARELY)
+    def commit(self, number: int, final: bool, skew: bool, settles: bool) -> None:
         job = self.pick(number)
         account = self.ledger.state.jobs.get(job)
         if account is None:
@@ -84,7 +85,8 @@ class LedgerMachine(RuleBasedStateMachine):
         state_in = account.state or state_word(job, 0)
         commit = make_commit(job, number, reports, final=last, state_in=state_in)
         spare = self.substitutes(commit.slots)
-        self.offer("coordinator", replace(commit, slots=spare))
+        if self.offer("coordinator", replace(commit, slots=spare)) and settles:
+            self.offer("supervisor", self.ledger.settlement(job, account.next_round + 1))
 
     def substitutes(self, slots: tuple[Record, ...]) -> tuple[Record, ...]:
         """Let spare miners stand in for excluded ones, so that jobs go on after a fraud."""
@@ -109,13 +111,15 @@ class LedgerMachine(RuleBasedStateMachine):
             report = encode(self.ledger.report(job, account.next_round - back, slot))
             self.offer("supervisor", ProveFraud(job=job, report=report, code="update"))
 
-    @rule(number=st.integers(0, 5))
-    def cancel(self, number: int) -> None:
-        self.offer("client", CancelJob(sequence=self.sequence("client"), job=self.pick(number)))
+    @rule(number=st.integers(0, 5), meant=RARELY)
+    def cancel(self, number: int, meant: bool) -> None:
+        if meant:
+            self.offer("client", CancelJob(sequence=self.sequence("client"), job=self.pick(number)))
 
-    @rule(number=st.integers(0, 5), outcome=st.sampled_from(["completed", "failed", "cancelled"]))
-    def close(self, number: int, outcome: str) -> None:
-        self.offer("supervisor", CloseJob(job=self.pick(number), outcome=outcome))
+    @rule(number=st.integers(0, 5), outcome=st.sampled_from(["completed", "failed", "cancelled"]), meant=RARELY)
+    def close(self, number: int, outcome: str, meant: bool) -> None:
+        if meant or outcome != "failed":
+            self.offer("supervisor", CloseJob(job=self.pick(number), outcome=outcome))
 
     @rule(producer=st.sampled_from(NAMES))
     def end_block(self, producer: str) -> None:
@@ -151,5 +155,5 @@ class LedgerMachine(RuleBasedStateMachine):
 
 TestLedgerConservation = LedgerMachine.TestCase
 TestLedgerConservation.settings = settings(
-    max_examples=40, stateful_step_count=30, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
