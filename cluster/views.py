@@ -1,13 +1,13 @@
 """Frozen status records, the one description of the site that API, command line and dashboard share.
 
-Addresses, job ids and digests are lower-case hex here; credits are decimal strings of whole credits with up to six places.
+Addresses, job ids and digests are lower-case hex here; credits are decimal strings with up to six places.
 """
 
 from typing import TypeAlias
 
 import msgspec
 
-JsonValue: TypeAlias = "None | bool | int | float | str | list[JsonValue] | dict[str, JsonValue]"
+JsonValue: TypeAlias = "bool | int | float | str | list[JsonValue] | dict[str, JsonValue] | None"
 
 
 class View(msgspec.Struct, frozen=True, kw_only=True):

@@ -37,6 +37,17 @@ class JobStore:
             raise RecordMissingError("dataset manifest", root.hex())
         return manifest
 
+    def put_layout(self, digest: Digest, layout: bytes) -> None:
+        """Keep the encoded layout that states of this binding are cut up by."""
+        self._store.put(schema.layout_key(digest), layout)
+
+    def load_layout(self, digest: Digest) -> bytes:
+        """Raises RecordMissingError."""
+        layout = self._store.get(schema.layout_key(digest))
+        if layout is None:
+            raise RecordMissingError("layout", digest.hex())
+        return layout
+
     def note_arrival(self, job: Digest) -> None:
         """Remember that a job came after all those noted before. Doing it again changes nothing."""
         with self._store.atomic_batch() as batch:

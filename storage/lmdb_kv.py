@@ -6,6 +6,7 @@ map fails the writer, so it is doubled and the batch applied again, up to a limi
 """
 
 import errno
+import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
@@ -35,6 +36,7 @@ DEFAULT_MAX_BYTES: Final = 256 * 1024 * 1024 * 1024
 _PAGE_ENTRIES: Final = 256
 _PAGE_BYTES: Final = 4 * 1024 * 1024
 _MAX_READERS: Final = 512
+_NEARLY_FULL_BYTES: Final = 1024 * 1024
 _NO_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
@@ -191,14 +193,17 @@ class LmdbStore:
                 self._grow()
 
     def _try_write(self, changes: Changes) -> bool:
-        """Apply a batch, or say that the map is full. Either way it is all or nothing."""
+        """Apply a batch, or say that the map is full. Either way it is all or nothing.
+
+        One call for all puts: each call gives way to busy readers of other threads, which can take long.
+        """
+        gone = [key for key, value in changes.items() if value is None]
+        kept = sorted((key, value) for key, value in changes.items() if value is not None)
         try:
-            with self._environment.begin(write=True) as transaction:
-                for key, value in sorted(changes.items()):
-                    if value is None:
-                        transaction.delete(key)
-                    else:
-                        transaction.put(key, value)
+            with self._environment.begin(write=True) as transaction, transaction.cursor() as cursor:
+                for key in gone:
+                    transaction.delete(key)
+                cursor.putmulti(kept)
         except lmdb.MapFullError:
             return False
         return True
@@ -264,7 +269,7 @@ def _translated(path: Path) -> Iterator[None]:
 
 
 def _translate(path: Path, error: Exception, code: int) -> StorageError:
-    if code in _NO_SPACE:
+    if code in _NO_SPACE or (code == errno.EIO and _is_disk_full(path)):
         return StorageFullError(path, f"no space left for the store: free some disk ({error})")
     damage = (lmdb.CorruptedError, lmdb.PageNotFoundError, lmdb.InvalidError, lmdb.VersionMismatchError)
     if isinstance(error, damage):
@@ -272,6 +277,12 @@ def _translate(path: Path, error: Exception, code: int) -> StorageError:
     if "already open in this process" in str(error):
         return StorageLockedError(path, "this process has the store open already: share that one")
     return StorageFailedError(path, str(error))
+
+
+def _is_disk_full(path: Path) -> bool:
+    """LMDB reports a write that was cut short by a full disk as an input/output error."""
+    space = os.statvfs(path)
+    return space.f_bavail * space.f_frsize < _NEARLY_FULL_BYTES
 
 
 if TYPE_CHECKING:

@@ -21,6 +21,7 @@ BEACON: Final = b"e/"
 HEIGHT_OF_BLOCK: Final = b"h/"
 DATASET: Final = b"d/"
 CHECKPOINT: Final = b"k/"
+LAYOUT: Final = b"y/"
 ARRIVED_JOB: Final = b"j/"
 LEDGER: Final = b"l/"
 WAITING: Final = b"m/"
@@ -117,6 +118,11 @@ def holds_key(leaf: Digest) -> bytes:
 def dataset_key(root: Digest) -> bytes:
     """Dataset root -> encoded manifest."""
     return DATASET + root
+
+
+def layout_key(digest: Digest) -> bytes:
+    """Layout digest -> encoded layout of a model's state."""
+    return LAYOUT + digest
 
 
 def checkpoint_key(job: Digest, round_number: int) -> bytes:

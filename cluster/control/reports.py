@@ -1,6 +1,7 @@
 """Whether a slot report is the answer to the assignment it claims to answer. Everything that needs no replay."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from consensus.crypto.signing import Signed, open_signed
 from consensus.errors import InvalidReportError, Reject
@@ -8,20 +9,33 @@ from consensus.primitives.integers import Digest
 from consensus.records.work import Assignment, RoundCommit, SlotReport
 
 
-def check_report(signed: Signed, assignment: Assignment, chain_id: Digest, local_steps: int) -> SlotReport:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportRules:
+    """What every report of one job has to fit."""
+
+    chain_id: Digest
+    local_steps: int
+    replay_class: Digest
+    """That of the verifiers. A miner that names another class would escape every audit."""
+
+
+def check_report(signed: Signed, assignment: Assignment, rules: ReportRules) -> SlotReport:
     """Open a signed report and hold it against its assignment.
 
     Raises:
         SignatureError, EncodingError: the envelope is forged or malformed.
         InvalidReportError: SLOT_OWNER (another miner's slot), REPORT_REPLAYED (an answer to an earlier assignment),
-            REPORT_SHAPE (step records that do not belong to the slot), WEIGHTS_IN (another start state).
+            REPORT_SHAPE (step records that do not belong to the slot), WEIGHTS_IN (another start state),
+            REPLAY_CLASS (one in which nobody here can check it).
     """
-    report = open_signed(signed, SlotReport, chain_id)
+    report = open_signed(signed, SlotReport, rules.chain_id)
     if signed.signer != assignment.miner or report.miner != assignment.miner:
         raise InvalidReportError(Reject.SLOT_OWNER, expected=assignment.miner, actual=report.miner)
     if report.assignment != assignment.digest or _place(report) != _place(assignment):
         raise InvalidReportError(Reject.REPORT_REPLAYED, expected=_place(assignment), actual=_place(report))
-    check_steps(report, local_steps)
+    check_steps(report, rules.local_steps)
+    if report.replay_class != rules.replay_class:
+        raise InvalidReportError(Reject.REPLAY_CLASS, expected=rules.replay_class, actual=report.replay_class)
     if report.steps[0].weights_in != assignment.state:
         raise InvalidReportError(Reject.WEIGHTS_IN, expected=assignment.state, actual=report.steps[0].weights_in)
     return report

@@ -8,10 +8,10 @@ by invariant 1 gives the same states as before.
 
 import asyncio
 import logging
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
+from cluster.control.reports import ReportRules
 from cluster.control.rounds import (
     Aggregate,
     Assign,
@@ -65,13 +65,18 @@ class CoordinatorNode:
         opening: JobOpening,
         trainer: RoundTrainer,
         ports: CoordinatorPorts,
-        on_release: Callable[[MinerId], None],
+        replay_class: Digest,
     ) -> None:
+        """`replay_class`: that of the verifiers. A report of another class could not be checked."""
         plan = trainer.plan
         self._key, self._chain_id, self._job = key, chain_id, opening.job
-        self._trainer, self._ports, self._on_release = trainer, ports, on_release
+        self._trainer, self._ports = trainer, ports
         self._caller = SlotCaller(
-            key=key, chain_id=chain_id, job=opening.job, local_steps=plan.local_steps, ports=ports
+            key=key,
+            chain_id=chain_id,
+            job=opening.job,
+            rules=ReportRules(chain_id=chain_id, local_steps=plan.local_steps, replay_class=replay_class),
+            ports=ports,
         )
         self._inbox: asyncio.Queue[Event | SlotOutcome] = asyncio.Queue()
         self._rounds = RoundState(slot_count=plan.slots)
@@ -156,7 +161,7 @@ class CoordinatorNode:
                 case Assign():
                     self._begin_call(effect)
                 case Release(miner=miner):
-                    self._on_release(miner)
+                    _log.info("miner %s has nothing left to do here", miner.hex()[:16])
                 case Aggregate(winners=winners):
                     await self._finish_round(winners)
 

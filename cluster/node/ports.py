@@ -74,10 +74,12 @@ class JobPlan:
     checkpoint_every: int
     stop_metric: str | None = None
     stop_at: float = 0.0
+    has_validation: bool = True
 
     def is_evaluated(self, round_number: int) -> bool:
         """Whether the state after this round is measured on the validation part."""
-        return (round_number + 1) % self.eval_every == 0 or round_number == self.rounds - 1
+        due = (round_number + 1) % self.eval_every == 0 or round_number == self.rounds - 1
+        return self.has_validation and due
 
     def leaves_checkpoint(self, round_number: int) -> bool:
         """Whether the state after this round is stored."""

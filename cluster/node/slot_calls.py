@@ -3,7 +3,7 @@
 import logging
 from dataclasses import dataclass
 
-from cluster.control.reports import check_report
+from cluster.control.reports import ReportRules, check_report
 from cluster.control.rounds import Assign, Event, MinerExcluded, MinerLost, SlotFailed, SlotReported
 from cluster.node.ports import CoordinatorPorts, MinerGoneError, SlotReply, StateHandle
 from cluster.node.round_results import SlotResult
@@ -45,7 +45,7 @@ class SlotCaller:
     key: Signer
     chain_id: Digest
     job: Digest
-    local_steps: int
+    rules: ReportRules
     ports: CoordinatorPorts
 
     async def call(self, start: RoundStart, effect: Assign) -> SlotOutcome:
@@ -71,7 +71,7 @@ class SlotCaller:
     def _judge(self, start: RoundStart, effect: Assign, assignment: Assignment, reply: SlotReply) -> SlotOutcome:
         try:
             signed = decode_signed(reply.report)
-            report = check_report(signed, assignment, self.chain_id, self.local_steps)
+            report = check_report(signed, assignment, self.rules)
         except ConsensusError as error:
             _log.warning("refused a report of %s: %s", effect.miner.hex()[:16], error)
             return SlotOutcome(start=start, event=MinerExcluded(miner=effect.miner))

@@ -196,8 +196,13 @@ class SupervisorNode:
             case Outcome.MISMATCH:
                 return self.prove_fraud(self._stores.reports.load_report(slot.report), verdict)
             case Outcome.INCONCLUSIVE:
-                self.audits.put_back(slot)
+                self.postpone_audit(slot)
         return None
+
+    def postpone_audit(self, slot: SlotRef) -> None:
+        """The state of this slot's round is not to be had yet, or only another replay class can tell."""
+        if slot.round < self.progress(slot.job).next_round:
+            self.audits.put_back(slot)
 
     def prove_fraud(self, report: Signed, verdict: Verdict) -> Fraud | None:
         """Put a report whose replay differs on the chain; None if the ledger does not take it (any more)."""
@@ -232,6 +237,11 @@ class SupervisorNode:
             return
         self._submit_own(StartJob(job=job, coordinator=coordinator))
 
+    def is_started(self, job: JobId, coordinator: PublicKey) -> bool:
+        """Whether a final block names this coordinator for the job."""
+        account = self.chain.view.state.jobs.get(job)
+        return account is not None and account.coordinator == coordinator
+
     def fail_job(self, job: JobId, reason: str) -> None:
         """A job cannot go on: close it once its rounds are settled."""
         self._failures[job] = reason
@@ -254,6 +264,10 @@ class SupervisorNode:
     def close_job(self, job: JobId, outcome: JobStatus, reason: str, metrics: tuple[Metric, ...]) -> None:
         """End a job whose rounds are settled. Raises InvalidTransactionError."""
         self._submit_own(CloseJob(job=job, outcome=outcome.value, reason=reason[:500], metrics=metrics))
+
+    def arrival(self, job: JobId) -> int:
+        """A job's place in the order of arrival."""
+        return self._stores.jobs.arrival(job) or 0
 
     def job(self, job: JobId) -> JobAccount | None:
         """A job as it will be once all that waits is in a block."""

@@ -1,0 +1,266 @@
+"""Keeps a site as it should be: a coordinator for the running job, as many miners as asked for, the dead replaced.
+
+What to do is decided by cluster.control; here it is done, a little at every turn, and anything that fails is tried again
+at the next one.
+"""
+
+import asyncio
+import logging
+from dataclasses import dataclass, field
+from typing import Final
+
+import msgspec
+import ray
+
+from cluster.actors.coordinator import Coordinator, CoordinatorStatus
+from cluster.actors.miner import Miner
+from cluster.actors.names import NAMESPACE, SUPERVISOR, coordinator_name
+from cluster.actors.remote import Handle, cause_of, require_actor
+from cluster.control.membership import MinerState, plan_membership
+from cluster.control.scheduling import choose_jobs
+from cluster.views import AccountView, JobView, MinerView, ProcessView, ScaleView
+from consensus.params import ConsensusParams
+
+_ANSWER_S: Final = 10.0
+_START_S: Final = 120.0
+
+_log = logging.getLogger("pouw.gateway")
+
+Tallies = dict[bytes, tuple[int, int, AccountView]]
+
+
+@dataclass(slots=True, kw_only=True)
+class MinerRecord:
+    """One miner as the gateway knows it."""
+
+    name: str
+    handle: Handle
+    state: MinerState = MinerState.STARTING
+    key: bytes | None = None
+    pid: int = 0
+    node: str = ""
+    job: str | None = None
+    """The job whose coordinator has taken it on."""
+    starting: asyncio.Task[None] | None = None
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether it is one of those that were asked for."""
+        return self.state in (MinerState.STARTING, MinerState.IDLE, MinerState.WORKING)
+
+    def view(self, tallies: Tallies) -> MinerView:
+        """The miner for people."""
+        slots, blocks, account = tallies.get(self.key or b"", (0, 0, None))
+        return MinerView(
+            miner="" if self.key is None else self.key.hex(),
+            name=self.name,
+            pid=self.pid,
+            node=self.node,
+            device="cpu",
+            state=self.state.value,
+            reason=_REASONS.get(self.state, ""),
+            slots_verified=slots,
+            blocks=blocks,
+            credits=account.balance if account else "0",
+        )
+
+
+_REASONS: Final = {
+    MinerState.STARTING: "loads torch",
+    MinerState.IDLE: "no job needs it now",
+    MinerState.DRAINING: "finishes its slots and leaves",
+    MinerState.LOST: "its process ended",
+    MinerState.EXCLUDED: "a replay proved fraud: it is not paid and gets no more work",
+}
+
+
+@dataclass(slots=True, kw_only=True)
+class SiteCare:
+    """The site's jobs and miners."""
+
+    home: str
+    chain_id: bytes
+    params: ConsensusParams
+    desired: int
+    miners: dict[str, MinerRecord] = field(default_factory=dict)
+    statuses: dict[str, CoordinatorStatus] = field(default_factory=dict)
+    _coordinators: dict[str, Handle] = field(default_factory=dict)
+    _joining: set[str] = field(default_factory=set)
+
+    def scale(self, desired: int) -> None:
+        """So many miners are wanted from now on."""
+        self.desired = desired
+
+    def scale_view(self) -> ScaleView:
+        """Wanted and present miners."""
+        running = sum(1 for m in self.miners.values() if m.state in (MinerState.IDLE, MinerState.WORKING))
+        draining = sum(1 for m in self.miners.values() if m.state is MinerState.DRAINING)
+        return ScaleView(desired=self.desired, running=running, draining=draining)
+
+    def freshen(self, job: JobView) -> JobView:
+        """A job's view with what its coordinator knows."""
+        status = self.statuses.get(job.job_id)
+        if status is None or job.state != "running":
+            return job
+        digest = None if status.state_digest is None else status.state_digest.hex()
+        return msgspec.structs.replace(
+            job,
+            round=max(job.round, status.round),
+            loss=job.loss if status.loss is None else status.loss,
+            metrics={**job.metrics, **status.metrics},
+            samples_per_s=status.samples_per_s,
+            state_digest=digest or job.state_digest,
+            reason=job.reason or status.waiting,
+            miners=len(status.miners),
+        )
+
+    def processes(self, node: str) -> list[ProcessView]:
+        """Processes of coordinators and miners."""
+        coordinators = [
+            ProcessView(role="coordinator", pid=status.pid, node=node, state="running")
+            for status in self.statuses.values()
+        ]
+        miners = [
+            ProcessView(role="miner", pid=miner.pid, node=miner.node, state=miner.state.value)
+            for miner in self.miners.values()
+            if miner.pid
+        ]
+        return [*coordinators, *miners]
+
+    async def tend(self) -> None:
+        """One turn."""
+        jobs: tuple[JobView, ...] = await require_actor(SUPERVISOR).jobs.remote()
+        await self._tend_coordinators(jobs)
+        await self._tend_membership()
+        for job_id, handle in list(self._coordinators.items()):
+            await self._tend_miners_of(job_id, handle)
+
+    # coordinators
+
+    async def _tend_coordinators(self, jobs: tuple[JobView, ...]) -> None:
+        chosen = choose_jobs(jobs)
+        for job in chosen:
+            if job.job_id not in self._coordinators:
+                self._coordinators[job.job_id] = self._coordinator(job.job_id)
+        for job_id in [job_id for job_id in self._coordinators if job_id not in {job.job_id for job in chosen}]:
+            await self._end_coordinator(job_id)
+        for job_id, handle in self._coordinators.items():
+            await self._look_at(job_id, handle)
+
+    def _coordinator(self, job_id: str) -> Handle:
+        name = coordinator_name(job_id)
+        options = {"name": name, "namespace": NAMESPACE, "lifetime": "detached", "get_if_exists": True}
+        return Coordinator.options(**options).remote(self.home, name, bytes.fromhex(job_id), self.chain_id)
+
+    async def _look_at(self, job_id: str, handle: Handle) -> None:
+        """Note how a coordinator is doing; have it run if it does not (any more)."""
+        try:
+            status: CoordinatorStatus = await asyncio.wait_for(handle.status.remote(), _ANSWER_S)
+        except (ray.exceptions.RayError, TimeoutError) as error:
+            _log.warning("the coordinator of %s does not answer: %s", job_id[:16], cause_of(error))
+            self._forget_miners_of(job_id)
+            return
+        before = self.statuses.get(job_id)
+        if before is not None and before.pid != status.pid:
+            self._forget_miners_of(job_id)
+        self.statuses[job_id] = status
+        if not status.is_running:
+            handle.run.remote()
+
+    async def _end_coordinator(self, job_id: str) -> None:
+        handle = self._coordinators.pop(job_id)
+        self.statuses.pop(job_id, None)
+        self._forget_miners_of(job_id)
+        ray.kill(handle, no_restart=True)
+
+    def _forget_miners_of(self, job_id: str) -> None:
+        for miner in self.miners.values():
+            if miner.job == job_id:
+                miner.job = None
+                if miner.state is MinerState.WORKING:
+                    miner.state = MinerState.IDLE
+
+    # miners
+
+    async def _tend_membership(self) -> None:
+        plan = plan_membership({name: miner.state for name, miner in self.miners.items()}, self.desired)
+        for name in plan.start:
+            self._start_miner(name)
+        for name in plan.drain:
+            await self._drain(self.miners[name])
+        await asyncio.gather(*(self._check(miner) for miner in list(self.miners.values())))
+
+    def _start_miner(self, name: str) -> None:
+        options = {"name": name, "namespace": NAMESPACE, "lifetime": "detached", "get_if_exists": True}
+        handle = Miner.options(**options).remote(self.home, name, self.chain_id, self.params)
+        record = MinerRecord(name=name, handle=handle)
+        record.starting = asyncio.create_task(self._await_start(record))
+        self.miners[name] = record
+
+    async def _await_start(self, record: MinerRecord) -> None:
+        try:
+            record.key, record.pid, record.node = await asyncio.wait_for(record.handle.hello.remote(), _START_S)
+        except (ray.exceptions.RayError, TimeoutError) as error:
+            _log.warning("%s did not start: %s", record.name, cause_of(error))
+            record.state = MinerState.LOST
+        else:
+            record.state = MinerState.IDLE
+
+    async def _check(self, miner: MinerRecord) -> None:
+        """Find dead miners."""
+        if miner.state in (MinerState.STARTING, MinerState.LOST, MinerState.EXCLUDED):
+            return
+        try:
+            await asyncio.wait_for(miner.handle.hello.remote(), _ANSWER_S)
+        except (ray.exceptions.RayError, TimeoutError) as error:
+            _log.warning("%s is gone: %s", miner.name, cause_of(error))
+            miner.state = MinerState.LOST
+            await self._tell(miner.job, "lose_miner", miner.key)
+
+    async def _drain(self, miner: MinerRecord) -> None:
+        if miner.state is MinerState.STARTING and miner.starting is not None:
+            miner.starting.cancel()
+        miner.state = MinerState.DRAINING
+        await self._tell(miner.job, "drain_miner", miner.key)
+
+    async def _tell(self, job_id: str | None, method: str, miner: bytes | None) -> None:
+        handle = self._coordinators.get(job_id or "")
+        if handle is None or miner is None:
+            return
+        try:
+            await getattr(handle, method).remote(miner)
+        except ray.exceptions.RayError as error:
+            _log.warning("the coordinator of %s does not answer: %s", job_id, cause_of(error))
+
+    async def _tend_miners_of(self, job_id: str, handle: Handle) -> None:
+        status = self.statuses.get(job_id)
+        held = {} if status is None else status.miners
+        for miner in list(self.miners.values()):
+            if miner.state is MinerState.DRAINING and (miner.job is None or (miner.key not in held and status)):
+                self._remove(miner)
+            elif miner.job == job_id and miner.key is not None:
+                miner.state = _state_in(miner.state, held.get(miner.key))
+            elif miner.job is None and miner.state is MinerState.IDLE and miner.name not in self._joining:
+                self._joining.add(miner.name)
+                task = asyncio.create_task(self._join(miner, job_id, handle))
+                task.add_done_callback(lambda _, name=miner.name: self._joining.discard(name))
+
+    async def _join(self, miner: MinerRecord, job_id: str, handle: Handle) -> None:
+        try:
+            taken = await handle.add_miner.remote(miner.key, [miner.handle])
+        except ray.exceptions.RayError as error:
+            _log.warning("%s could not join: %s", miner.name, cause_of(error))
+            return
+        if taken and miner.state is MinerState.IDLE:
+            miner.job = job_id
+
+    def _remove(self, miner: MinerRecord) -> None:
+        ray.kill(miner.handle, no_restart=True)
+        self.miners.pop(miner.name, None)
+
+
+def _state_in(state: MinerState, held: int | None) -> MinerState:
+    """A miner's state by the number of slots it holds in its job."""
+    if state not in (MinerState.IDLE, MinerState.WORKING):
+        return state
+    return MinerState.WORKING if held else MinerState.IDLE

@@ -1,0 +1,218 @@
+"""The coordinator as a Ray actor: one for each running job. Implements CoordinatorNode's ports over Ray."""
+
+import asyncio
+import logging
+import os
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import ray
+
+from cluster.actors.names import SUPERVISOR, VERIFIER
+from cluster.actors.remote import Handle, cause_of, require_actor
+from cluster.config import HomeLayout
+from cluster.control.rounds import MinerDraining, MinerJoined, MinerLost
+from cluster.control.slots import MinerId
+from cluster.logs import configure_logging
+from cluster.node.coordinator import CoordinatorNode
+from cluster.node.ports import (
+    Checkpoint,
+    FlatState,
+    JobOpening,
+    JobProgress,
+    MinerGoneError,
+    SlotReply,
+    StateHandle,
+)
+from cluster.node.training import ProgramTrainer, job_program
+from cluster.wallet.keystore import site_keystore
+from consensus.errors import ConsensusError
+from consensus.primitives.encoding import encode
+from consensus.primitives.integers import Digest
+from consensus.records.work import Metric
+from jobs.errors import JobError
+
+_RETRY_S: Final = 0.5
+_THREADS: Final = 2
+
+_log = logging.getLogger("pouw.coordinator")
+
+
+class CoordinatorStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """What the gateway needs to show a running job and to care for its miners."""
+
+    pid: int
+    round: int = 0
+    loss: float | None = None
+    metrics: dict[str, float] = {}
+    state_digest: bytes | None = None
+    samples_per_s: float | None = None
+    waiting: str = ""
+    miners: dict[bytes, int] = {}
+    is_running: bool = False
+
+
+@dataclass(slots=True)
+class RayPorts:
+    """cluster.node.ports.CoordinatorPorts over actors and the object store."""
+
+    job: bytes
+    layout: bytes
+    miners: dict[MinerId, Handle] = field(default_factory=dict)
+
+    def publish(self, state: FlatState) -> StateHandle:
+        return StateHandle(ray.put(state))
+
+    async def run_slot(self, miner: MinerId, assignment: bytes, state: StateHandle) -> SlotReply:
+        handle = self.miners.get(miner)
+        if handle is None:
+            raise MinerGoneError(miner.hex())
+        report_ref, update_ref = handle.run_slot.remote(assignment, state)
+        try:
+            report = await report_ref
+            update = await update_ref
+        except ray.exceptions.RayTaskError as error:
+            _log.warning("miner %s: %s", miner.hex()[:16], cause_of(error))
+            raise cause_of(error) from None
+        except ray.exceptions.RayError as error:
+            raise MinerGoneError(miner.hex()) from error
+        return SlotReply(report=report, update=update)
+
+    async def commit_round(self, commit: bytes, reports: tuple[bytes, ...]) -> JobProgress:
+        while True:
+            try:
+                progress: JobProgress = await require_actor(SUPERVISOR).commit_round.remote(commit, reports)
+            except ray.exceptions.RayTaskError as error:
+                raise cause_of(error) from None
+            except ray.exceptions.RayError as error:
+                _log.warning("the supervisor does not answer, trying again: %s", error)
+                await asyncio.sleep(_RETRY_S)
+            else:
+                return progress
+
+    async def load_progress(self) -> JobProgress:
+        progress: JobProgress = await require_actor(SUPERVISOR).progress.remote(self.job)
+        return progress
+
+    async def evaluate(self, state: StateHandle) -> tuple[Metric, ...]:
+        await require_actor(SUPERVISOR).verifier_for.remote(self.job)
+        metrics: tuple[Metric, ...] = await require_actor(VERIFIER).evaluate.remote(self.job, "validation", state)
+        return metrics
+
+    async def save_checkpoint(self, checkpoint: Checkpoint) -> None:
+        await require_actor(SUPERVISOR).save_checkpoint.remote(
+            self.job, checkpoint.round, checkpoint.state, checkpoint.optimizer, self.layout
+        )
+
+    async def load_checkpoint(self, at_most: int) -> Checkpoint | None:
+        found: Checkpoint | None = await require_actor(SUPERVISOR).load_checkpoint.remote(self.job, at_most)
+        return found
+
+    async def fail_job(self, reason: str) -> None:
+        await require_actor(SUPERVISOR).fail_job.remote(self.job, reason)
+
+    def now_s(self) -> float:
+        return time.monotonic()
+
+
+@ray.remote(num_cpus=0, max_restarts=-1)
+class Coordinator:
+    """Runs one job. After a restart the gateway calls `run` again and the job is taken up from the chain."""
+
+    def __init__(self, home: str, name: str, job: bytes, chain_id: bytes) -> None:
+        layout = HomeLayout(root=Path(home))
+        configure_logging(layout, name)
+        self._key = site_keystore(layout).load_or_create("coordinator-0")
+        self._job, self._chain_id = Digest(job), Digest(chain_id)
+        self._opening: JobOpening | None = None
+        self._segments: ray.ObjectRef | None = None
+        self._ports: RayPorts | None = None
+        self._node: CoordinatorNode | None = None
+        self._is_running = False
+
+    async def run(self) -> None:
+        """Start (or take up) the job and run its rounds until it is stopped."""
+        if self._is_running:
+            return
+        self._is_running = True
+        try:
+            await self._run()
+        except (JobError, ConsensusError) as error:
+            _log.exception("the job cannot go on", extra={"job": self._job.hex()})
+            await require_actor(SUPERVISOR).fail_job.remote(self._job, str(error))
+        finally:
+            self._is_running = False
+
+    async def _run(self) -> None:
+        supervisor = require_actor(SUPERVISOR)
+        opening: JobOpening = await supervisor.open_job.remote(self._job, self._key.public_key)
+        self._segments = supervisor.load_part.remote(self._job, "train")
+        program = await asyncio.to_thread(job_program, opening)
+        trainer = await asyncio.to_thread(ProgramTrainer, program, threads=_THREADS)
+        await supervisor.verifier_for.remote(self._job)
+        replay_class = await require_actor(VERIFIER).replay_class.remote(self._job)
+        self._ports = RayPorts(job=self._job, layout=encode(trainer.layout))
+        self._opening = opening
+        self._node = CoordinatorNode(
+            key=self._key,
+            chain_id=self._chain_id,
+            opening=opening,
+            trainer=trainer,
+            ports=self._ports,
+            replay_class=Digest(replay_class),
+        )
+        await self._node.run()
+
+    async def add_miner(self, miner: bytes, handle: list[Handle]) -> bool:
+        """Take on a miner; False while the job is not ready for it. In a list the handle stays a handle."""
+        if self._node is None or self._ports is None:
+            return False
+        await handle[0].prepare.remote(self._opening, self._segments)
+        self._ports.miners[MinerId(miner)] = handle[0]
+        self._node.tell(MinerJoined(miner=MinerId(miner)))
+        return True
+
+    async def drain_miner(self, miner: bytes) -> None:
+        """Give a miner nothing more. When `status` no longer names it, it holds nothing."""
+        if self._node is not None:
+            self._node.tell(MinerDraining(miner=MinerId(miner)))
+
+    async def lose_miner(self, miner: bytes) -> None:
+        """A miner was found dead."""
+        if self._node is not None:
+            self._node.tell(MinerLost(miner=MinerId(miner)))
+
+    async def go_back(self, cheat: bytes) -> None:
+        """Fraud was proven."""
+        if self._node is not None:
+            self._node.go_back(MinerId(cheat))
+
+    async def stop(self) -> None:
+        """No more rounds."""
+        if self._node is not None:
+            self._node.stop()
+
+    async def state_handle(self, round_number: int) -> list[StateHandle] | None:
+        """The state that a round starts from, in a list so that it stays a reference."""
+        handle = self._node.state_handle(round_number) if self._node is not None else None
+        return None if handle is None else [handle]
+
+    async def status(self) -> CoordinatorStatus:
+        """Figures for people, and which miners hold how many slots."""
+        if self._node is None:
+            return CoordinatorStatus(pid=os.getpid(), waiting="is being prepared", is_running=self._is_running)
+        meter = self._node.meter
+        return CoordinatorStatus(
+            pid=os.getpid(),
+            round=meter.round,
+            loss=meter.loss,
+            metrics=dict(meter.metrics),
+            state_digest=meter.state_digest,
+            samples_per_s=meter.samples_per_s,
+            waiting=self._node.waiting_reason,
+            miners={bytes(miner): held for miner, held in self._node.miners.items()},
+            is_running=self._is_running,
+        )

@@ -1,0 +1,202 @@
+"""The gateway as a Ray actor: serves the HTTP API and keeps the site as it should be (jobs running, miners there)."""
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any, Final
+
+import ray
+import uvicorn
+
+from cluster.actors.care import SiteCare
+from cluster.actors.names import SUPERVISOR, VERIFIER
+from cluster.actors.remote import Handle, cause_of, require_actor
+from cluster.api.app import build_app
+from cluster.api.service import ChainFacts, Submission, WeightsInfo
+from cluster.config import HomeLayout, read_site_file
+from cluster.errors import ClusterError, UnreachableError, UsageError
+from cluster.logs import configure_logging, read_logs
+from cluster.secret_file import load_or_create_token
+from cluster.views import (
+    AccountView,
+    BlockView,
+    ChainTipView,
+    ClusterView,
+    JobView,
+    LogLine,
+    MinerView,
+    ProcessView,
+    ScaleView,
+    SiteView,
+    TransactionView,
+)
+from consensus.params import ConsensusParams
+from consensus.primitives.digest import chunk_count
+
+_CARE_S: Final = 0.2
+_ANSWER_S: Final = 5.0
+_KEY_BYTES: Final = 32
+
+_log = logging.getLogger("pouw.gateway")
+
+
+@ray.remote(num_cpus=0, max_restarts=-1)
+class Gateway:
+    """Implements cluster.api.service.SiteService over the site's actors."""
+
+    def __init__(self, home: str, name: str, port: int, chain_id: bytes, params: ConsensusParams, miners: int) -> None:
+        self._home = HomeLayout(root=Path(home))
+        configure_logging(self._home, name)
+        self._port = port
+        self._care = SiteCare(home=home, chain_id=chain_id, params=params, desired=miners)
+        self._tasks: list[asyncio.Task[None]] = []
+        self._server: uvicorn.Server | None = None
+
+    async def start(self) -> int:
+        """Serve; returns the port. Again is no error."""
+        if self._server is None:
+            token = load_or_create_token(self._home.token)
+            config = uvicorn.Config(
+                build_app(self, token), host="127.0.0.1", port=self._port, log_level="warning", lifespan="off"
+            )
+            self._server = uvicorn.Server(config)
+            listener = socket.create_server(("127.0.0.1", self._port), reuse_port=False)
+            self._port = listener.getsockname()[1]
+            self._tasks = [
+                asyncio.create_task(self._server.serve(sockets=[listener])),
+                asyncio.create_task(self._care_loop()),
+            ]
+        return self._port
+
+    async def _care_loop(self) -> None:
+        while True:
+            try:
+                await self._care.tend()
+            except (ray.exceptions.RayError, ClusterError) as error:
+                _log.warning("the site needs another look: %s", cause_of(error))
+            await asyncio.sleep(_CARE_S)
+
+    # SiteService
+
+    async def status(self, job: str | None) -> SiteView:
+        """The whole site; with `job` (an id, its beginning, or a name) that job only."""
+        tip: ChainTipView = await _ask("tip")
+        jobs = [self._care.freshen(view) for view in await _ask("jobs")]
+        if job is not None:
+            jobs = [find_job(jobs, job)]
+        running = sum(1 for miner in self._care.miners.values() if miner.is_counted)
+        return SiteView(
+            cluster=ClusterView(nodes=len([n for n in ray.nodes() if n["Alive"]]), miners=running, supervisors=1),
+            chain=tip,
+            jobs=tuple(jobs),
+            processes=await self._processes(),
+            address=f"http://127.0.0.1:{self._port}",
+        )
+
+    async def _processes(self) -> tuple[ProcessView, ...]:
+        node = socket.gethostname()
+        own = [ProcessView(role="gateway", pid=os.getpid(), node=node, state="running")]
+        for role, name in (("supervisor", SUPERVISOR), ("verifier", VERIFIER)):
+            own.append(await _process(role, name, node))
+        return (*own, *self._care.processes(node))
+
+    async def miners(self) -> tuple[MinerView, ...]:
+        """Every miner this site knows."""
+        tallies = await _ask("tallies", [m.key for m in self._care.miners.values() if m.key is not None])
+        return tuple(miner.view(tallies) for miner in self._care.miners.values())
+
+    async def scale(self, desired: int) -> ScaleView:
+        """Have so many miners; those too many finish what they hold first."""
+        self._care.scale(desired)
+        return self._care.scale_view()
+
+    async def chain_facts(self) -> ChainFacts:
+        """What a wallet must know to sign."""
+        chain_id, least, supervisors = await _ask("facts")
+        return ChainFacts(chain_id=chain_id, min_audit_ppm=least, supervisors=supervisors)
+
+    async def account(self, address: str) -> AccountView:
+        """An account by its public key."""
+        view: AccountView = await _ask("account", _bytes(address, "an address"))
+        return view
+
+    async def blocks(self, start: int, count: int) -> tuple[BlockView, ...]:
+        """Final blocks."""
+        views: tuple[BlockView, ...] = await _ask("blocks", start, count)
+        return views
+
+    async def send_transaction(self, data: bytes) -> TransactionView:
+        """Hand in a signed transaction."""
+        return TransactionView(transaction=(await _ask("submit", data)).hex())
+
+    async def has_artifact(self, digest: str) -> bool:
+        """Whether bytes are here already."""
+        return bool(await _ask("has_artifact", _bytes(digest, "a digest")))
+
+    async def put_artifact(self, digest: str, data: bytes) -> None:
+        """Store bytes by digest."""
+        await _ask("put_artifact", _bytes(digest, "a digest"), data)
+
+    async def submit_job(self, submission: Submission) -> JobView:
+        """Take up a job."""
+        view: JobView = await _ask("submit_job", submission.transaction, submission.spec, submission.manifest)
+        return view
+
+    async def weights_info(self, job: str) -> WeightsInfo:
+        """What the weights of a finished job are called and how large they are."""
+        found = find_job(await _ask("jobs"), job)
+        digest, size_bytes, layout = await _ask("weights_info", bytes.fromhex(found.job_id))
+        return WeightsInfo(
+            job_id=found.job_id, name=found.name, state_digest=digest.hex(), size_bytes=size_bytes, layout=layout
+        )
+
+    async def weights(self, job: str) -> AsyncIterator[bytes]:
+        """The weights' bytes, chunk by chunk."""
+        info = await self.weights_info(job)
+        for index in range(chunk_count(info.size_bytes)):
+            chunk: bytes = await _ask("load_chunk", bytes.fromhex(info.state_digest), index)
+            yield chunk
+
+    async def logs(self, job: str | None, role: str | None, tail: int) -> tuple[LogLine, ...]:
+        """The latest log lines."""
+        job_id = None if job is None else find_job(await _ask("jobs"), job).job_id
+        return await asyncio.to_thread(read_logs, self._home, job=job_id, role=role, tail=tail)
+
+    async def shutdown(self) -> None:
+        """Ask the background process of the site to end everything."""
+        site = read_site_file(self._home)
+        if site is None:
+            raise UnreachableError("the site has no background process to stop")
+        os.kill(site.pid, 15)
+
+
+async def _ask(method: str, *arguments: object) -> Any:
+    """Call the supervisor; an error of ours comes back as itself, a dead supervisor as UnreachableError."""
+    try:
+        supervisor: Handle = require_actor(SUPERVISOR)
+        return await getattr(supervisor, method).remote(*arguments)
+    except ray.exceptions.RayTaskError as error:
+        raise cause_of(error) from None
+    except ray.exceptions.RayError as error:
+        raise UnreachableError("the supervisor does not answer", hint="it is being restarted; try again") from error
+
+
+async def _process(role: str, name: str, node: str) -> ProcessView:
+    try:
+        pid = await asyncio.wait_for(require_actor(name).pid.remote(), _ANSWER_S)
+    except (ray.exceptions.RayError, TimeoutError):
+        return ProcessView(role=role, pid=0, node=node, state="not answering")
+    return ProcessView(role=role, pid=pid, node=node, state="running")
+
+
+def _bytes(text: str, what: str) -> bytes:
+    try:
+        data = bytes.fromhex(text)
+    except ValueError as error:
+        raise UsageError(f"{text[:80]!r} is not {what}: it must be hexadecimal") from error
+    if len(data) != _KEY_BYTES:
+        raise UsageError(f"{text[:80]!r} is not {what}: it must have 64 hexadecimal digits")
+    return data

@@ -1,0 +1,89 @@
+"""The miner as a Ray actor: forwards slots to MinerNode, fetches block templates, sends in the blocks it finds."""
+
+import logging
+import os
+import socket
+import threading
+from pathlib import Path
+from typing import Final
+
+import ray
+
+from cluster.actors.names import SUPERVISOR
+from cluster.actors.remote import cause_of, find_actor
+from cluster.config import HomeLayout
+from cluster.logs import configure_logging
+from cluster.node.miner import MinerNode
+from cluster.node.ports import FlatState, JobOpening
+from cluster.node.training import Segments
+from cluster.wallet.keystore import site_keystore
+from consensus.params import ConsensusParams
+from consensus.primitives.integers import Digest
+
+_TEMPLATE_S: Final = 0.5
+_ANSWER_S: Final = 5.0
+
+_log = logging.getLogger("pouw.miner")
+
+
+@ray.remote(num_cpus=1, max_restarts=0, concurrency_groups={"control": 2})
+class Miner:
+    """One miner. A dead one is not restarted by Ray: it rejoins under its name and key."""
+
+    def __init__(self, home: str, name: str, chain_id: bytes, params: ConsensusParams) -> None:
+        layout = HomeLayout(root=Path(home))
+        configure_logging(layout, name)
+        key = site_keystore(layout).load_or_create(name)
+        self._node = MinerNode(key=key, chain_id=Digest(chain_id), params=params)
+        self._name = name
+        self._blocks: list[ray.ObjectRef] = []
+        threading.Thread(target=self._fetch_templates, name="templates", daemon=True).start()
+
+    def prepare(self, opening: JobOpening, segments: Segments) -> None:
+        """Get ready for a job's slots."""
+        if not self._node.is_prepared(opening.job):
+            self._node.prepare(opening, segments)
+            _log.info("ready", extra={"job": opening.job.hex()})
+
+    @ray.method(num_returns=2)
+    def run_slot(self, assignment: bytes, state: FlatState) -> tuple[bytes, FlatState]:
+        """Run a slot: the signed report, and the update it names."""
+        reply, block = self._node.run_slot(assignment, state)
+        if block is not None:
+            threading.Thread(target=self._offer, args=(block,), daemon=True).start()
+        return reply.report, reply.update
+
+    @ray.method(concurrency_group="control")
+    def hello(self) -> tuple[bytes, int, str]:
+        """Public key, process id and node of this miner."""
+        return self._node.public_key, os.getpid(), socket.gethostname()
+
+    @ray.method(concurrency_group="control")
+    def slots_run(self) -> int:
+        """How many slots this process ran."""
+        return self._node.slots_run
+
+    def _fetch_templates(self) -> None:
+        pause = threading.Event()
+        while not pause.wait(_TEMPLATE_S):
+            supervisor = find_actor(SUPERVISOR)
+            if supervisor is None:
+                continue
+            try:
+                template = ray.get(supervisor.template.remote(self._node.public_key), timeout=_ANSWER_S)
+            except ray.exceptions.RayError as error:
+                _log.warning("no template: %s", cause_of(error))
+                continue
+            if template is not None:
+                self._node.offer_template(template)
+
+    def _offer(self, block: bytes) -> None:
+        supervisor = find_actor(SUPERVISOR)
+        if supervisor is None:
+            return
+        try:
+            block_hash = ray.get(supervisor.offer_block.remote(block))
+        except ray.exceptions.RayError as error:
+            _log.warning("the block was not accepted: %s", cause_of(error))
+        else:
+            _log.info("block %s was accepted", block_hash[:16])

@@ -1,0 +1,35 @@
+"""Small things that every shell needs of Ray: finding actors by name, and the error behind Ray's wrapper."""
+
+from typing import Any, TypeAlias
+
+import ray
+
+from cluster.actors.names import NAMESPACE
+
+Handle: TypeAlias = Any
+"""A Ray actor handle; Ray gives it no type that says which methods it has."""
+
+
+def find_actor(name: str) -> Handle | None:
+    """The handle of a named actor of this site, or None while there is none."""
+    try:
+        return ray.get_actor(name, namespace=NAMESPACE)
+    except ValueError:
+        return None
+
+
+def require_actor(name: str) -> Handle:
+    """The handle of a named actor of this site.
+
+    Raises:
+        ray.exceptions.RayError: it is not there (yet, or any more).
+    """
+    handle = find_actor(name)
+    if handle is None:
+        raise ray.exceptions.RayError(f"there is no actor {name}")
+    return handle
+
+
+def cause_of(error: BaseException) -> BaseException:
+    """What was raised on the other side, where Ray wrapped it."""
+    return error.cause if isinstance(error, ray.exceptions.RayTaskError) else error

@@ -1,0 +1,287 @@
+"""The supervisor as a Ray actor: forwards to SupervisorNode, fetches states and verdicts, keeps its loops going."""
+
+import asyncio
+import logging
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import ray
+
+from cluster.actors.names import VERIFIER, coordinator_name
+from cluster.actors.remote import Handle, cause_of, find_actor
+from cluster.config import HomeLayout
+from cluster.errors import NotFoundError
+from cluster.logs import configure_logging
+from cluster.node.job_files import JobFiles
+from cluster.node.ports import Checkpoint, FlatState, JobOpening, JobProgress
+from cluster.node.site_views import account_view, block_view, job_view, ordered_jobs, tip_view
+from cluster.node.supervisor import Fraud
+from cluster.node.training import Segments
+from cluster.views import AccountView, BlockView, ChainTipView, JobView
+from cluster.wiring import open_supervisor
+from consensus.chain.acceptance import Candidate
+from consensus.crypto.signing import decode_signed
+from consensus.errors import InvalidBlockError, RejectedError
+from consensus.ledger.entries import JobStatus
+from consensus.mechanisms.base import ReplayRequest
+from consensus.primitives.encoding import decode
+from consensus.primitives.integers import Digest, Height, PublicKey
+from consensus.records.transactions import JobId
+from consensus.records.work import Metric, SlotReport
+from consensus.replay.verdict import Outcome, Verdict
+from jobs.data.manifest import PartName
+from jobs.mining.templates import Template
+
+_DUTY_S: Final = 0.05
+_RETRY_S: Final = 0.3
+_START_TIMEOUT_S: Final = 60.0
+
+_log = logging.getLogger("pouw.supervisor")
+
+
+@ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=3)
+class Supervisor:
+    """One committee member."""
+
+    def __init__(self, home: str, name: str) -> None:
+        layout = HomeLayout(root=Path(home))
+        configure_logging(layout, name)
+        parts = open_supervisor(layout)
+        self._node = parts.node
+        self._files = JobFiles(node=parts.node, stores=parts.stores, artifacts=parts.artifacts)
+        self._chain = parts.stores.chain
+        self._deciding = asyncio.Lock()
+        self._closing: set[JobId] = set()
+        self._loops: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Start the loops; every method that somebody calls regularly does so too, so a restart needs no help."""
+        if not self._loops:
+            self._loops = [asyncio.create_task(self._audit_loop()), asyncio.create_task(self._duty_loop())]
+
+    # transactions, rounds, blocks
+
+    async def submit(self, data: bytes) -> bytes:
+        """Acknowledge a transaction; returns its digest."""
+        return self._node.submit(data)
+
+    async def commit_round(self, data: bytes, reports: tuple[bytes, ...]) -> JobProgress:
+        """Acknowledge a finished round."""
+        await self.start()
+        return self._node.commit_round(data, reports)
+
+    async def progress(self, job: bytes) -> JobProgress:
+        """How far a job is."""
+        return self._node.progress(Digest(job))
+
+    async def template(self, producer: bytes) -> Template | None:
+        """A block template for a miner."""
+        await self.start()
+        return self._node.template(PublicKey(producer))
+
+    async def offer_block(self, data: bytes) -> str:
+        """Judge a mined block, replay included. Returns its hash once it is final. Raises InvalidBlockError."""
+        async with self._deciding:
+            candidate = self._node.offer(data)
+            verdict = None if candidate.replay is None else await self._replay_winner(candidate.replay)
+            try:
+                self._node.accept(candidate, verdict)
+            except InvalidBlockError:
+                await self._pursue(candidate, verdict)
+                raise
+        block = candidate.block
+        _log.info("block %d by %s is final", block.header.height, block.header.producer.hex()[:16])
+        return block.hash.hex()
+
+    async def _pursue(self, candidate: Candidate, verdict: Verdict | None) -> None:
+        if candidate.replay is None or verdict is None or verdict.outcome is not Outcome.MISMATCH:
+            return
+        fraud = self._node.prove_fraud(decode_signed(candidate.replay.report), verdict)
+        if fraud is not None:
+            await self._tell_coordinator(fraud)
+
+    # replays
+
+    async def _replay_winner(self, request: ReplayRequest) -> Verdict | None:
+        report = decode(decode_signed(request.report).body, SlotReport)
+        return await self._replay(report)
+
+    async def _replay(self, report: SlotReport) -> Verdict | None:
+        """The verdict on a slot; None if its start state is not to be had at the moment."""
+        coordinator = find_actor(coordinator_name(report.job.hex()))
+        if coordinator is None:
+            return None
+        try:
+            found = await coordinator.state_handle.remote(report.round)
+            if found is None:
+                return None
+            verifier = await self._verifier(report.job)
+            verdict: Verdict = await verifier.replay.remote(report, found[0])
+        except ray.exceptions.RayError as error:
+            _log.warning("a replay of round %d could not be done: %s", report.round, cause_of(error))
+            return None
+        return verdict
+
+    async def _verifier(self, job: JobId) -> Handle:
+        """The verifier, prepared for a job."""
+        verifier = find_actor(VERIFIER)
+        if verifier is None:
+            raise ray.exceptions.RayError("there is no verifier")
+        if not await verifier.is_prepared.remote(job):
+            parts = [await asyncio.to_thread(self._files.load_part, job, part) for part in ("train", "validation")]
+            await verifier.prepare.remote(self._files.opening(job), *parts)
+        return verifier
+
+    async def verifier_for(self, job: bytes) -> None:
+        """Have the verifier prepared for a job before the first evaluation."""
+        await self._verifier(Digest(job))
+
+    async def _audit_loop(self) -> None:
+        while True:
+            due = self._node.next_audit()
+            if due is None:
+                await asyncio.sleep(_DUTY_S)
+                continue
+            slot, report = due
+            verdict = await self._replay(report)
+            if verdict is None or verdict.outcome is Outcome.INCONCLUSIVE:
+                self._node.postpone_audit(slot)
+                await asyncio.sleep(_RETRY_S)
+                continue
+            fraud = self._node.record_audit(slot, verdict)
+            if fraud is not None:
+                await self._tell_coordinator(fraud)
+
+    async def _tell_coordinator(self, fraud: Fraud) -> None:
+        coordinator = find_actor(coordinator_name(fraud.job.hex()))
+        if coordinator is not None:
+            await coordinator.go_back.remote(fraud.miner)
+
+    # duties
+
+    async def _duty_loop(self) -> None:
+        while True:
+            await asyncio.sleep(_DUTY_S)
+            if not self._deciding.locked():
+                self._node.append_quiet_block()
+            for job, outcome, reason in self._node.closable():
+                if job not in self._closing:
+                    self._closing.add(job)
+                    await self._close(job, outcome, reason)
+                    self._closing.discard(job)
+
+    async def _close(self, job: JobId, outcome: JobStatus, reason: str) -> None:
+        try:
+            metrics = await self._test(job) if outcome is JobStatus.COMPLETED else ()
+            self._node.close_job(job, outcome, reason, metrics)
+        except (RejectedError, ray.exceptions.RayError) as error:
+            _log.warning("job %s could not be closed yet: %s", job.hex()[:16], cause_of(error))
+            await asyncio.sleep(_RETRY_S)
+
+    async def _test(self, job: JobId) -> tuple[Metric, ...]:
+        """Figures of the final state on the part that was withheld until now."""
+        segments = await asyncio.to_thread(self._files.load_part, job, "test")
+        if not segments:
+            return ()
+        verifier = await self._verifier(job)
+        await verifier.open_test.remote(job, segments)
+        state = await asyncio.to_thread(self._files.load_final_state, job)
+        metrics: tuple[Metric, ...] = await verifier.evaluate.remote(job, "test", state)
+        await verifier.forget.remote(job)
+        return metrics
+
+    # jobs
+
+    async def submit_job(self, transaction: bytes, spec: bytes, manifest: bytes) -> JobView:
+        """Take up a job whose data is here: all of it or nothing."""
+        job = await asyncio.to_thread(self._files.check_submission, transaction, spec, manifest)
+        self._node.submit(transaction)
+        account = self._node.job(job)
+        if account is None:
+            raise NotFoundError(f"job {job.hex()[:16]} is not on the ledger")
+        return job_view(self._node, job, account)
+
+    async def open_job(self, job: bytes, coordinator: bytes) -> JobOpening:
+        """Have a job started on chain under this coordinator; returns when that is final."""
+        await self.start()
+        self._node.start_job(Digest(job), PublicKey(coordinator))
+        deadline = asyncio.get_running_loop().time() + _START_TIMEOUT_S
+        while not self._node.is_started(Digest(job), PublicKey(coordinator)):
+            if asyncio.get_running_loop().time() > deadline:
+                raise TimeoutError(f"job {job.hex()[:16]} was not started within {_START_TIMEOUT_S:g} s")
+            await asyncio.sleep(_DUTY_S)
+        return self._files.opening(Digest(job))
+
+    async def load_part(self, job: bytes, part: PartName) -> Segments:
+        """Segments of one part as arrays, which the object store shares without copies."""
+        return await asyncio.to_thread(self._files.load_part, Digest(job), part)
+
+    async def fail_job(self, job: bytes, reason: str) -> None:
+        """A coordinator cannot go on."""
+        self._node.fail_job(Digest(job), reason)
+
+    async def save_checkpoint(
+        self, job: bytes, round_number: int, state: FlatState, optimizer: FlatState, layout: bytes
+    ) -> None:
+        """Store a state that the job can be resumed from, and what its tensors are called."""
+        checkpoint = Checkpoint(round=round_number, state=state, optimizer=optimizer)
+        await asyncio.to_thread(self._files.save_checkpoint, Digest(job), checkpoint, layout)
+
+    async def load_checkpoint(self, job: bytes, at_most: int) -> Checkpoint | None:
+        """The newest stored checkpoint that is not after a round."""
+        return await asyncio.to_thread(self._files.load_checkpoint, Digest(job), at_most)
+
+    # artifacts
+
+    async def has_artifact(self, digest: bytes) -> bool:
+        """Whether an artifact is here."""
+        return self._files.artifacts.has(Digest(digest))
+
+    async def put_artifact(self, digest: bytes, data: bytes) -> None:
+        """Store bytes under their bulk digest."""
+        await asyncio.to_thread(self._files.artifacts.put, data, expected_root=Digest(digest))
+
+    async def weights_info(self, job: bytes) -> tuple[bytes, int, bytes]:
+        """State digest, size and encoded layout of a finished job's weights."""
+        return await asyncio.to_thread(self._files.weights_info, Digest(job))
+
+    async def load_chunk(self, root: bytes, index: int) -> bytes:
+        """One checked chunk of an artifact."""
+        return await asyncio.to_thread(self._files.artifacts.load_chunk, Digest(root), index)
+
+    # views
+
+    async def pid(self) -> int:
+        """The id of this process."""
+        return os.getpid()
+
+    async def tip(self) -> ChainTipView:
+        """The end of the chain."""
+        await self.start()
+        return tip_view(self._node)
+
+    async def facts(self) -> tuple[str, int, tuple[str, ...]]:
+        """Chain id, least audit share and committee."""
+        view = self._node.chain.view
+        return view.chain_id.hex(), view.params.min_audit_ppm, tuple(key.hex() for key in view.committee)
+
+    async def jobs(self) -> tuple[JobView, ...]:
+        """All jobs in the order they came."""
+        return tuple(job_view(self._node, job, account) for job, account in ordered_jobs(self._node))
+
+    async def account(self, address: bytes) -> AccountView:
+        """One account."""
+        return account_view(self._node, PublicKey(address))
+
+    async def tallies(self, miners: Sequence[bytes]) -> dict[bytes, tuple[int, int, AccountView]]:
+        """Verified slots, blocks and account of each miner."""
+        tallies = self._node.tallies
+        keys = [PublicKey(miner) for miner in miners]
+        return {k: (tallies.slots_verified[k], tallies.blocks_mined[k], account_view(self._node, k)) for k in keys}
+
+    async def blocks(self, start: int, count: int) -> tuple[BlockView, ...]:
+        """Final blocks from a height on."""
+        end = min(self._node.chain.height, start + count - 1)
+        return tuple(block_view(self._chain.load_block(Height(h))) for h in range(max(1, start), end + 1))

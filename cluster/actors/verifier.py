@@ -1,0 +1,61 @@
+"""The verifier as a Ray actor. It runs at the lowest priority: audits take the time that training leaves over."""
+
+import os
+from pathlib import Path
+from typing import Final
+
+import ray
+
+from cluster.config import HomeLayout
+from cluster.logs import configure_logging
+from cluster.node.ports import FlatState, JobOpening
+from cluster.node.training import Segments
+from cluster.node.verifier import VerifierNode
+from consensus.primitives.integers import Digest
+from consensus.records.work import Metric, SlotReport
+from consensus.replay.verdict import Verdict
+from jobs.data.manifest import PartName
+
+_NICE: Final = 10
+
+
+@ray.remote(num_cpus=0, max_restarts=-1)
+class Verifier:
+    """Replays slots and measures states, one request at a time."""
+
+    def __init__(self, home: str, name: str) -> None:
+        configure_logging(HomeLayout(root=Path(home)), name)
+        os.nice(_NICE)
+        self._node = VerifierNode()
+
+    def is_prepared(self, job: bytes) -> bool:
+        """Whether a job can be asked about."""
+        return self._node.is_prepared(Digest(job))
+
+    def prepare(self, opening: JobOpening, train: Segments, validation: Segments) -> None:
+        """Get ready for a job."""
+        self._node.prepare(opening, train, validation)
+
+    def replay_class(self, job: bytes) -> bytes:
+        """The class in which this verifier replays a job."""
+        return self._node.replay_class(Digest(job))
+
+    def replay(self, report: SlotReport, state: FlatState) -> Verdict:
+        """Run a slot again."""
+        return self._node.replay(report, state)
+
+    def open_test(self, job: bytes, segments: Segments) -> None:
+        """The withheld part was released."""
+        self._node.open_test(Digest(job), segments)
+
+    def evaluate(self, job: bytes, part: PartName, state: FlatState) -> tuple[Metric, ...]:
+        """Measure a state."""
+        return self._node.evaluate(Digest(job), part, state)
+
+    def forget(self, job: bytes) -> None:
+        """A job is over."""
+        self._node.forget(Digest(job))
+
+    def pid(self) -> int:
+        """The id of this process."""
+        return os.getpid()

@@ -1,0 +1,161 @@
+"""The background process of a site: starts a private Ray, the site's first actors, and ends all of it when told to.
+
+Ray's processes are children of this one and end with it, even if it is killed. Nothing else runs here.
+"""
+
+import argparse
+import logging
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+from collections.abc import Sequence
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+from typing import Final
+
+import msgspec
+
+from cluster.config import HomeLayout, SiteFile, mark_process, remove_site_file, write_site_file
+from cluster.errors import ClusterError
+from cluster.secret_file import load_or_create_token, replace_secret
+from cluster.settings import SiteSettings
+from cluster.views import ErrorView
+from consensus.records.genesis import Genesis
+from jobs.determinism import environment
+from jobs.errors import JobError
+from storage.errors import StorageError
+
+_LOGICAL_CPUS: Final = 4096
+"""Ray counts processors only to place actors; a site places as many miners as it is told to."""
+_STORE_SHARE: Final = 0.3
+_STORE_LIMIT_BYTES: Final = 8 * 1024**3
+_READY_S: Final = 120.0
+
+_log = logging.getLogger("pouw.host")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a site until SIGTERM or SIGINT. Returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m cluster.launch.host")
+    parser.add_argument("--home", type=Path, required=True)
+    parser.add_argument("--settings", type=Path, required=True)
+    options = parser.parse_args(arguments)
+    home = HomeLayout(root=options.home)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    stop = _stop_event()
+    try:
+        settings = msgspec.json.decode(options.settings.read_bytes(), type=SiteSettings)
+        with ExitStack() as running:
+            _start(home, settings, running)
+            stop.wait()
+    except (ClusterError, StorageError, JobError) as error:
+        _log.exception("the site could not be started")
+        hint = error.hint if isinstance(error, ClusterError) else ""
+        view = ErrorView(error=str(error), code=getattr(error, "code", "failed"), hint=hint)
+        replace_secret(home.host_error, msgspec.json.encode(view))
+        return 1
+    _log.info("stopped")
+    return 0
+
+
+def _stop_event() -> threading.Event:
+    """An event that SIGTERM and SIGINT set."""
+    stop = threading.Event()
+
+    def on_signal(_signal: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    signal.signal(signal.SIGTERM, on_signal)
+    signal.signal(signal.SIGINT, on_signal)
+    return stop
+
+
+def _start(home: HomeLayout, settings: SiteSettings, running: ExitStack) -> None:
+    from cluster.wiring import create_chain
+
+    home.create()
+    genesis = create_chain(home, settings)
+    _set_environment(home)
+    import ray
+
+    ray_folder = tempfile.mkdtemp(prefix="pouw-")
+    running.callback(shutil.rmtree, ray_folder, ignore_errors=True)
+    context = ray.init(
+        address="local",
+        namespace="pouw",
+        num_cpus=_LOGICAL_CPUS,
+        object_store_memory=_object_store_bytes(),
+        include_dashboard=False,
+        log_to_driver=False,
+        _temp_dir=ray_folder,
+        _node_ip_address=settings.node_ip,
+    )
+    running.callback(ray.shutdown)
+    port = _start_actors(home, settings, genesis)
+    running.callback(remove_site_file, home)
+    mark = mark_process(os.getpid())
+    site = SiteFile(
+        pid=mark.pid,
+        create_time=mark.create_time,
+        address=f"http://127.0.0.1:{port}",
+        ray_address=str(context.address_info["gcs_address"]),
+        dashboard="",
+        miners=settings.miners,
+        supervisors=1,
+        started_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        ready=True,
+    )
+    write_site_file(home, site)
+    _log.info("the site answers at %s", site.address)
+
+
+def _set_environment(home: HomeLayout) -> None:
+    """Ray's token, and the replay class that torch reads when a worker imports it; workers inherit both."""
+    os.environ.update(environment("portable"))
+    os.environ.update(
+        RAY_AUTH_MODE="token",
+        RAY_AUTH_TOKEN=load_or_create_token(home.ray_token),
+        RAY_USAGE_STATS_ENABLED="0",
+        RAY_worker_niceness="0",
+        RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO="0",
+        RAY_DEDUP_LOGS="0",
+    )
+
+
+def _object_store_bytes() -> int:
+    import psutil
+
+    shared = shutil.disk_usage("/dev/shm").free if Path("/dev/shm").is_dir() else _STORE_LIMIT_BYTES  # noqa: S108 - where Ray keeps objects
+    return int(min(_STORE_LIMIT_BYTES, _STORE_SHARE * psutil.virtual_memory().total, 0.9 * shared))
+
+
+def _start_actors(home: HomeLayout, settings: SiteSettings, genesis: Genesis) -> int:
+    """Start supervisor, verifier and gateway; returns the gateway's port when it serves."""
+    import ray
+
+    from cluster.actors.gateway import Gateway
+    from cluster.actors.names import GATEWAY, NAMESPACE, SUPERVISOR, VERIFIER
+    from cluster.actors.supervisor import Supervisor
+    from cluster.actors.verifier import Verifier
+
+    folder, chain_id, params = str(home.root), genesis.chain_id, genesis.params
+    supervisor = Supervisor.options(name=SUPERVISOR, namespace=NAMESPACE).remote(folder, SUPERVISOR)
+    verifier = Verifier.options(name=VERIFIER, namespace=NAMESPACE).remote(folder, VERIFIER)
+    gateway = Gateway.options(name=GATEWAY, namespace=NAMESPACE).remote(
+        folder, GATEWAY, settings.port or 0, chain_id, params, settings.miners
+    )
+    _HANDLES.extend([supervisor, verifier, gateway])
+    ray.get([supervisor.start.remote(), verifier.pid.remote()], timeout=_READY_S)
+    return int(ray.get(gateway.start.remote(), timeout=_READY_S))
+
+
+_HANDLES: Final[list[object]] = []
+"""Actors end when the last handle of their owner goes."""
+
+if __name__ == "__main__":
+    sys.exit(main())
