@@ -1,0 +1,209 @@
+"""A site in memory: `SiteService` with a ledger of a few lines, for tests of the API, its client and the command line."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+import msgspec
+
+from cluster.api.service import ChainFacts, Submission, WeightsInfo
+from cluster.credits import format_credits, parse_credits
+from cluster.errors import ConflictError, NotFoundError, UsageError
+from cluster.views import (
+    AccountView,
+    BlockView,
+    ChainTipView,
+    ClusterView,
+    JobView,
+    LogLine,
+    MinerView,
+    ProcessView,
+    ScaleView,
+    SiteView,
+    TransactionView,
+)
+from consensus.crypto.signing import Signed, check_signature, decode_signed, open_signed
+from consensus.errors import InvalidTransactionError, Reject
+from consensus.primitives.digest import CHUNK_BYTES, bulk_digest
+from consensus.primitives.encoding import decode, encode
+from consensus.primitives.integers import UNITS_PER_CREDIT, Credits, Digest
+from consensus.records.transactions import CancelJob, SubmitJob, Transfer
+from jobs.data.manifest import PARTS, DatasetManifest
+from jobs.layout import derive_layout, state_digest
+
+CHAIN_ID = Digest(bytes(range(32)))
+LAYOUT = derive_layout({"layer.weight": (300, 250), "layer.bias": (250,)}, {"norm.mean": (250,)})
+STATE = bytes(number % 251 for number in range(LAYOUT.bytes))
+STATE_DIGEST = state_digest(STATE, LAYOUT).hex()
+JOB_ID = "3f2a" + "0" * 60
+MINER = MinerView(miner="ab" * 32, name="miner-0", pid=4711, node="127.0.0.1", device="cpu", state="idle", reason="no job")
+JOB = JobView(
+    job_id=JOB_ID,
+    name="digits",
+    state="completed",
+    round=3,
+    rounds=3,
+    loss=0.25,
+    metrics={"accuracy": 0.97},
+    state_digest=STATE_DIGEST,
+)
+LINES = tuple(LogLine(time=f"12:00:0{n}", role="miner", level="info", message=f"line {n}", job=JOB_ID) for n in range(5))
+
+
+def block(height: int) -> BlockView:
+    return BlockView(
+        height=height,
+        hash=f"{height:064x}",
+        parent=f"{height - 1:064x}",
+        time_ms=1_800_000_000_000 + height,
+        mechanism="pouw",
+        producer="ab" * 32,
+        transactions=("round-commit",),
+        target="ff" * 32,
+    )
+
+
+@dataclass
+class MemorySite:
+    """Jobs go one state further each time they are looked at."""
+
+    balances: dict[str, Credits] = field(default_factory=dict)
+    sequences: dict[str, int] = field(default_factory=dict)
+    jobs: dict[str, JobView] = field(default_factory=lambda: {JOB_ID: JOB})
+    artifacts: dict[str, bytes] = field(default_factory=dict)
+    uploads: int = 0
+    desired: int = 1
+    is_down: bool = False
+    ends_as: str = "completed"
+    failure: Exception | None = None
+    """Raised by the next question."""
+    state: bytes = STATE
+    """What is sent as every job's weights."""
+    last_state_digest: str = STATE_DIGEST
+    min_audit_ppm: int = 10_000
+    lines: tuple[LogLine, ...] = LINES
+
+    async def status(self, job: str | None) -> SiteView:
+        self._fail()
+        if job is not None and job not in self.jobs:
+            raise NotFoundError(f"there is no job {job}", hint="list them with: pouw jobs", code="no-job")
+        for job_id in [job] if job else list(self.jobs):
+            self.jobs[job_id] = self._advance(self.jobs[job_id])
+        shown = tuple(view for job_id, view in self.jobs.items() if job in (None, job_id))
+        return SiteView(
+            cluster=ClusterView(nodes=1, miners=1, supervisors=1),
+            chain=ChainTipView(height=25, tip="cd" * 32, chain_id=CHAIN_ID.hex()),
+            jobs=shown,
+            processes=(ProcessView(role="supervisor-0", pid=42, node="127.0.0.1", state="alive"),),
+            address="http://127.0.0.1",
+        )
+
+    async def miners(self) -> tuple[MinerView, ...]:
+        return (MINER,)
+
+    async def scale(self, desired: int) -> ScaleView:
+        self.desired = desired
+        return ScaleView(desired=desired, running=1)
+
+    async def chain_facts(self) -> ChainFacts:
+        return ChainFacts(chain_id=CHAIN_ID.hex(), min_audit_ppm=self.min_audit_ppm, supervisors=("ef" * 32,))
+
+    async def account(self, address: str) -> AccountView:
+        balance = self.balances.get(address, Credits(0))
+        return AccountView(
+            address=address, balance=format_credits(balance), stake="0", sequence=self.sequences.get(address, 0)
+        )
+
+    async def blocks(self, start: int, count: int) -> tuple[BlockView, ...]:
+        return tuple(block(height) for height in range(start, min(start + count, 26)))
+
+    async def send_transaction(self, data: bytes) -> TransactionView:
+        signed = decode_signed(data)
+        check_signature(signed, CHAIN_ID)
+        body = msgspec.msgpack.decode(signed.body, type=Transfer | CancelJob)
+        self._count(signed, body.sequence)
+        if isinstance(body, Transfer):
+            self._pay(signed, body.amount)
+            self.balances[body.recipient.hex()] = Credits(self.balances.get(body.recipient.hex(), 0) + body.amount)
+        else:
+            self.jobs[body.job.hex()] = msgspec.structs.replace(self.jobs[body.job.hex()], state="cancelled")
+        return TransactionView(transaction=signed.digest.hex())
+
+    async def has_artifact(self, digest: str) -> bool:
+        return digest in self.artifacts
+
+    async def put_artifact(self, digest: str, data: bytes) -> None:
+        if bulk_digest(data).hex() != digest:
+            raise UsageError("these bytes have another digest", code="artifact-digest")
+        self.artifacts[digest] = data
+        self.uploads += 1
+
+    async def submit_job(self, submission: Submission) -> JobView:
+        signed = decode_signed(submission.transaction)
+        job, manifest = open_signed(signed, SubmitJob, CHAIN_ID), decode(submission.manifest, DatasetManifest)
+        if job.spec != bulk_digest(submission.spec) or job.dataset != manifest.root:
+            raise ConflictError("the transaction pays for another job", code="submission")
+        for part in PARTS:
+            for segment in manifest.part(part):
+                if segment.digest.hex() not in self.artifacts:
+                    raise ConflictError("a segment is missing", code="segment")
+        self._count(signed, job.sequence)
+        self._pay(signed, job.reward)
+        view = JobView(job_id=signed.digest.hex(), name=job.name, state="queued", round=0, rounds=job.rounds)
+        self.jobs[view.job_id] = view
+        return view
+
+    async def weights_info(self, job: str) -> WeightsInfo:
+        if job not in self.jobs:
+            raise NotFoundError(f"there is no job {job}", code="no-job")
+        return WeightsInfo(
+            job_id=job,
+            name=self.jobs[job].name,
+            state_digest=self.last_state_digest,
+            size_bytes=LAYOUT.bytes,
+            layout=encode(LAYOUT),
+        )
+
+    async def weights(self, job: str) -> AsyncIterator[bytes]:
+        for start in range(0, len(self.state), CHUNK_BYTES):
+            yield self.state[start : start + CHUNK_BYTES]
+
+    async def logs(self, job: str | None, role: str | None, tail: int) -> tuple[LogLine, ...]:
+        lines = tuple(line for line in self.lines if job in (None, line.job) and role in (None, line.role))
+        return lines[len(lines) - min(tail, len(lines)) :]
+
+    async def shutdown(self) -> None:
+        self.is_down = True
+
+    def give(self, address: str, amount: str) -> None:
+        self.balances[address] = parse_credits(amount)
+
+    def _fail(self) -> None:
+        if self.failure is not None:
+            failure, self.failure = self.failure, None
+            raise failure
+
+    def _count(self, signed: Signed, sequence: int) -> None:
+        address = signed.signer.hex()
+        if sequence != self.sequences.get(address, 0):
+            raise InvalidTransactionError(Reject.SEQUENCE, expected=self.sequences.get(address, 0), actual=sequence)
+        self.sequences[address] = sequence + 1
+
+    def _pay(self, signed: Signed, amount: int) -> None:
+        balance = self.balances.get(signed.signer.hex(), 0)
+        if balance < amount:
+            raise InvalidTransactionError(Reject.FUNDS, balance=balance, amount=amount)
+        self.balances[signed.signer.hex()] = Credits(balance - amount)
+
+    def _advance(self, job: JobView) -> JobView:
+        if job.state == "queued":
+            return msgspec.structs.replace(job, state="running", round=1, loss=1.5)
+        if job.state == "running":
+            digest = self.last_state_digest if self.ends_as == "completed" else None
+            reason = "" if self.ends_as == "completed" else "training diverged"
+            return msgspec.structs.replace(
+                job, state=self.ends_as, round=job.rounds, loss=0.1, state_digest=digest, reason=reason
+            )
+        return job
+
+
+WHOLE_CREDIT = Credits(UNITS_PER_CREDIT)

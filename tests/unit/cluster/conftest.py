@@ -1,0 +1,61 @@
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cluster.cli.main import main
+from cluster.config import HomeLayout, SiteFile, mark_process, write_site_file
+from cluster.secret_file import replace_secret
+from tests.kit.command import Outcome, Pouw
+from tests.kit.memory_site import MemorySite
+from tests.kit.served_site import TOKEN, ServedSite, serve
+
+
+@pytest.fixture
+def served() -> Iterator[ServedSite]:
+    with serve(MemorySite()) as site:
+        yield site
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> HomeLayout:
+    """A home of its own without a site."""
+    layout = HomeLayout(root=tmp_path / "home")
+    layout.create()
+    monkeypatch.setenv("POUW_HOME", str(layout.root))
+    for variable in ("POUW_ADDRESS", "POUW_TOKEN", "POUW_PASSPHRASE", "POUW_RAY_TOKEN"):
+        monkeypatch.delenv(variable, raising=False)
+    return layout
+
+
+@pytest.fixture
+def site(served: ServedSite, home: HomeLayout) -> MemorySite:
+    """A home with a running site."""
+    mark = mark_process(os.getpid())
+    record = SiteFile(
+        pid=mark.pid,
+        create_time=mark.create_time,
+        address=served.address,
+        ray_address="127.0.0.1:6379",
+        dashboard="",
+        miners=1,
+        supervisors=1,
+        started_at="2026-01-01T00:00:00Z",
+        ready=True,
+    )
+    write_site_file(home, record)
+    replace_secret(home.token, TOKEN.encode())
+    return served.service
+
+
+@pytest.fixture
+def pouw(capsys: pytest.CaptureFixture[str]) -> Pouw:
+    """Run one command in this process."""
+
+    def run(*arguments: object) -> Outcome:
+        code = main([str(each) for each in arguments])
+        captured = capsys.readouterr()
+        return Outcome(code=code, out=captured.out, err=captured.err)
+
+    return run
