@@ -193,17 +193,14 @@ class LmdbStore:
                 self._grow()
 
     def _try_write(self, changes: Changes) -> bool:
-        """Apply a batch, or say that the map is full. Either way it is all or nothing.
-
-        One call for all puts: each call gives way to busy readers of other threads, which can take long.
-        """
-        gone = [key for key, value in changes.items() if value is None]
-        kept = sorted((key, value) for key, value in changes.items() if value is not None)
+        """Apply a batch, or say that the map is full. Either way it is all or nothing."""
         try:
-            with self._environment.begin(write=True) as transaction, transaction.cursor() as cursor:
-                for key in gone:
-                    transaction.delete(key)
-                cursor.putmulti(kept)
+            with self._environment.begin(write=True) as transaction:
+                for key, value in sorted(changes.items()):
+                    if value is None:
+                        transaction.delete(key)
+                    else:
+                        transaction.put(key, value)
         except lmdb.MapFullError:
             return False
         return True
