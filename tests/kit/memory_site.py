@@ -25,7 +25,7 @@ from consensus.crypto.signing import Signed, check_signature, decode_signed, ope
 from consensus.errors import InvalidTransactionError, Reject
 from consensus.primitives.digest import CHUNK_BYTES, bulk_digest
 from consensus.primitives.encoding import decode, encode
-from consensus.primitives.integers import UNITS_PER_CREDIT, Credits, Digest
+from consensus.primitives.integers import Credits, Digest
 from consensus.records.transactions import CancelJob, SubmitJob, Transfer
 from jobs.data.manifest import PARTS, DatasetManifest
 from jobs.layout import derive_layout, state_digest
@@ -174,6 +174,10 @@ class MemorySite:
     async def shutdown(self) -> None:
         self.is_down = True
 
+    def reset(self) -> None:
+        """As new."""
+        self.__dict__.update(vars(MemorySite()))
+
     def give(self, address: str, amount: str) -> None:
         self.balances[address] = parse_credits(amount)
 
@@ -204,6 +208,3 @@ class MemorySite:
                 job, state=self.ends_as, round=job.rounds, loss=0.1, state_digest=digest, reason=reason
             )
         return job
-
-
-WHOLE_CREDIT = Credits(UNITS_PER_CREDIT)
