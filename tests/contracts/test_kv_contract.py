@@ -1,6 +1,7 @@
 """What every backend promises, in executable form."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -208,6 +209,7 @@ def test_writers_in_threads_take_turns_and_readers_see_whole_batches(store: KeyV
 
     def watch() -> None:
         while any(writer.is_alive() for writer in writers):
+            time.sleep(0.0002)
             with store.snapshot() as reader:
                 pair = (reader.get(b"left"), reader.get(b"right"))
             if pair[0] != pair[1]:
