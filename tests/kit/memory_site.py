@@ -35,7 +35,9 @@ LAYOUT = derive_layout({"layer.weight": (300, 250), "layer.bias": (250,)}, {"nor
 STATE = bytes(number % 251 for number in range(LAYOUT.bytes))
 STATE_DIGEST = state_digest(STATE, LAYOUT).hex()
 JOB_ID = "3f2a" + "0" * 60
-MINER = MinerView(miner="ab" * 32, name="miner-0", pid=4711, node="127.0.0.1", device="cpu", state="idle", reason="no job")
+MINER = MinerView(
+    miner="ab" * 32, name="miner-0", pid=4711, node="127.0.0.1", device="cpu", state="idle", reason="no job"
+)
 JOB = JobView(
     job_id=JOB_ID,
     name="digits",
@@ -46,7 +48,9 @@ JOB = JobView(
     metrics={"accuracy": 0.97},
     state_digest=STATE_DIGEST,
 )
-LINES = tuple(LogLine(time=f"12:00:0{n}", role="miner", level="info", message=f"line {n}", job=JOB_ID) for n in range(5))
+LINES = tuple(
+    LogLine(time=f"12:00:0{n}", role="miner", level="info", message=f"line {n}", job=JOB_ID) for n in range(5)
+)
 
 
 def block(height: int) -> BlockView:
