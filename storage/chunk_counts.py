@@ -13,10 +13,10 @@ from storage.stored_records import load_number
 
 def stage_hold(batch: Batch, leaf: Digest, chunk: bytes) -> None:
     """Keep a chunk for an unfinished put. A stored chunk that differs is damaged, and is replaced."""
-    stored = batch.get(schema.chunk_key(leaf))
-    if stored != chunk:
+    if batch.get(schema.chunk_key(leaf)) != chunk:
         batch.put(schema.chunk_key(leaf), chunk)
-        _add(batch, schema.ARTIFACT_BYTES_KEY, len(chunk) - len(stored or b""))
+    if not _is_needed(batch, leaf):
+        _add(batch, schema.ARTIFACT_BYTES_KEY, len(chunk))
     _add(batch, schema.holds_key(leaf), 1)
 
 
@@ -43,12 +43,15 @@ def load_stored_bytes(batch: Batch) -> int:
 
 
 def _drop_if_unneeded(batch: Batch, leaf: Digest) -> None:
-    counters = (schema.references_key(leaf), schema.holds_key(leaf))
-    if any(batch.get(counter) is not None for counter in counters):
+    if _is_needed(batch, leaf):
         return
     stored = batch.get(schema.chunk_key(leaf)) or b""
     batch.delete(schema.chunk_key(leaf))
     _add(batch, schema.ARTIFACT_BYTES_KEY, -len(stored))
+
+
+def _is_needed(batch: Batch, leaf: Digest) -> bool:
+    return any(batch.get(counter) is not None for counter in (schema.references_key(leaf), schema.holds_key(leaf)))
 
 
 def _add(batch: Batch, counter: bytes, change: int) -> None:

@@ -105,4 +105,4 @@ class BackendsAgree(RuleBasedStateMachine):
 
 
 TestBackendsAgree = BackendsAgree.TestCase
-TestBackendsAgree.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
+TestBackendsAgree.settings = settings(max_examples=40, stateful_step_count=20, deadline=None)

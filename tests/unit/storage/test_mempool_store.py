@@ -1,7 +1,8 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings, strategies as st
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from storage import schema
 from storage.errors import RecordCorruptError, RecordMissingError
