@@ -211,6 +211,7 @@ class LmdbStore:
             reason = f"the limit of {self._max_bytes} bytes is reached: raise max_size_bytes or free some room"
             raise StorageFullError(self._path, reason)
         grown = min(2 * map_bytes, self._max_bytes)
+        self._environment.reader_check()  # readers that were killed keep old pages from being used again
         with self._gate.alone():
             DataFile(self._path).extend(grown)
             self._environment.set_mapsize(grown)
