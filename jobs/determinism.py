@@ -115,7 +115,7 @@ def describe(program: "JobProgram") -> ReplayClass:
     on_gpu = train.device == "cuda"
     settings = tuple(f"{name}={os.environ.get(name, '')}" for name in _RECORDED)
     return ReplayClass(
-        torch=torch.__version__,
+        torch=str(torch.__version__),
         device=f"cuda {torch.cuda.get_device_name()}" if on_gpu else f"cpu {_processor_maker()}",
         capability=_gpu_capability() if on_gpu else torch.backends.cpu.get_cpu_capability(),
         threads=configured_threads(),

@@ -1,7 +1,7 @@
 """Keeps a site as it should be: a coordinator for the running job, as many miners as asked for, the dead replaced.
 
-What to do is decided by cluster.control; here it is done, a little at every turn, and anything that fails is tried again
-at the next one.
+What to do is decided by cluster.control; here it is done, a little at every turn, and what fails is tried again at the
+next one.
 """
 
 import asyncio
@@ -14,8 +14,8 @@ import ray
 
 from cluster.actors.coordinator import Coordinator, CoordinatorStatus
 from cluster.actors.miner import Miner
-from cluster.actors.names import NAMESPACE, SUPERVISOR, coordinator_name
-from cluster.actors.remote import Handle, cause_of, require_actor
+from cluster.actors.names import SUPERVISOR, coordinator_name
+from cluster.actors.remote import Handle, cause_of, require_actor, spawn
 from cluster.control.membership import MinerState, plan_membership
 from cluster.control.scheduling import choose_jobs
 from cluster.views import AccountView, JobView, MinerView, ProcessView, ScaleView
@@ -86,6 +86,7 @@ class SiteCare:
     statuses: dict[str, CoordinatorStatus] = field(default_factory=dict)
     _coordinators: dict[str, Handle] = field(default_factory=dict)
     _joining: set[str] = field(default_factory=set)
+    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     def scale(self, desired: int) -> None:
         """So many miners are wanted from now on."""
@@ -129,7 +130,9 @@ class SiteCare:
 
     async def tend(self) -> None:
         """One turn."""
-        jobs: tuple[JobView, ...] = await require_actor(SUPERVISOR).jobs.remote()
+        supervisor = require_actor(SUPERVISOR)
+        jobs: tuple[JobView, ...] = await supervisor.jobs.remote()
+        self._note_excluded(await supervisor.excluded.remote())
         await self._tend_coordinators(jobs)
         await self._tend_membership()
         for job_id, handle in list(self._coordinators.items()):
@@ -148,9 +151,15 @@ class SiteCare:
             await self._look_at(job_id, handle)
 
     def _coordinator(self, job_id: str) -> Handle:
-        name = coordinator_name(job_id)
-        options = {"name": name, "namespace": NAMESPACE, "lifetime": "detached", "get_if_exists": True}
-        return Coordinator.options(**options).remote(self.home, name, bytes.fromhex(job_id), self.chain_id)
+        return spawn(
+            Coordinator,
+            coordinator_name(job_id),
+            options=Coordinator.OPTIONS,
+            is_detached=True,
+            home=self.home,
+            job=bytes.fromhex(job_id),
+            chain_id=self.chain_id,
+        )
 
     async def _look_at(self, job_id: str, handle: Handle) -> None:
         """Note how a coordinator is doing; have it run if it does not (any more)."""
@@ -188,11 +197,20 @@ class SiteCare:
             self._start_miner(name)
         for name in plan.drain:
             await self._drain(self.miners[name])
+        for miner in [m for m in self.miners.values() if m.state is MinerState.DRAINING and m.job is None]:
+            self._remove(miner)
         await asyncio.gather(*(self._check(miner) for miner in list(self.miners.values())))
 
     def _start_miner(self, name: str) -> None:
-        options = {"name": name, "namespace": NAMESPACE, "lifetime": "detached", "get_if_exists": True}
-        handle = Miner.options(**options).remote(self.home, name, self.chain_id, self.params)
+        handle = spawn(
+            Miner,
+            name,
+            options=Miner.OPTIONS,
+            is_detached=True,
+            home=self.home,
+            chain_id=self.chain_id,
+            params=self.params,
+        )
         record = MinerRecord(name=name, handle=handle)
         record.starting = asyncio.create_task(self._await_start(record))
         self.miners[name] = record
@@ -236,14 +254,15 @@ class SiteCare:
         status = self.statuses.get(job_id)
         held = {} if status is None else status.miners
         for miner in list(self.miners.values()):
-            if miner.state is MinerState.DRAINING and (miner.job is None or (miner.key not in held and status)):
+            if miner.state is MinerState.DRAINING and miner.job == job_id and status and miner.key not in held:
                 self._remove(miner)
             elif miner.job == job_id and miner.key is not None:
                 miner.state = _state_in(miner.state, held.get(miner.key))
             elif miner.job is None and miner.state is MinerState.IDLE and miner.name not in self._joining:
                 self._joining.add(miner.name)
                 task = asyncio.create_task(self._join(miner, job_id, handle))
-                task.add_done_callback(lambda _, name=miner.name: self._joining.discard(name))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
 
     async def _join(self, miner: MinerRecord, job_id: str, handle: Handle) -> None:
         try:
@@ -251,8 +270,16 @@ class SiteCare:
         except ray.exceptions.RayError as error:
             _log.warning("%s could not join: %s", miner.name, cause_of(error))
             return
-        if taken and miner.state is MinerState.IDLE:
-            miner.job = job_id
+        else:
+            if taken and miner.state is MinerState.IDLE:
+                miner.job = job_id
+        finally:
+            self._joining.discard(miner.name)
+
+    def _note_excluded(self, keys: tuple[bytes, ...]) -> None:
+        for miner in self.miners.values():
+            if miner.key in keys:
+                miner.state = MinerState.EXCLUDED
 
     def _remove(self, miner: MinerRecord) -> None:
         ray.kill(miner.handle, no_restart=True)

@@ -6,7 +6,7 @@ import os
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import ray
@@ -118,11 +118,12 @@ class RayPorts:
         return time.monotonic()
 
 
-@ray.remote(num_cpus=0, max_restarts=-1)
 class Coordinator:
     """Runs one job. After a restart the gateway calls `run` again and the job is taken up from the chain."""
 
-    def __init__(self, home: str, name: str, job: bytes, chain_id: bytes) -> None:
+    OPTIONS: Final[dict[str, Any]] = {"num_cpus": 0, "max_restarts": -1}
+
+    def __init__(self, *, home: str, name: str, job: bytes, chain_id: bytes) -> None:
         layout = HomeLayout(root=Path(home))
         configure_logging(layout, name)
         self._key = site_keystore(layout).load_or_create("coordinator-0")
@@ -143,6 +144,11 @@ class Coordinator:
         except (JobError, ConsensusError) as error:
             _log.exception("the job cannot go on", extra={"job": self._job.hex()})
             await require_actor(SUPERVISOR).fail_job.remote(self._job, str(error))
+        except ray.exceptions.RayError:
+            _log.exception("another role failed; the job is taken up again", extra={"job": self._job.hex()})
+        except Exception:
+            _log.exception("unexpected; the job is taken up again", extra={"job": self._job.hex()})
+            raise
         finally:
             self._is_running = False
 

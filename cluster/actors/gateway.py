@@ -18,6 +18,7 @@ from cluster.api.app import build_app
 from cluster.api.service import ChainFacts, Submission, WeightsInfo
 from cluster.config import HomeLayout, read_site_file
 from cluster.errors import ClusterError, UnreachableError, UsageError
+from cluster.job_names import match_job
 from cluster.logs import configure_logging, read_logs
 from cluster.secret_file import load_or_create_token
 from cluster.views import (
@@ -43,11 +44,14 @@ _KEY_BYTES: Final = 32
 _log = logging.getLogger("pouw.gateway")
 
 
-@ray.remote(num_cpus=0, max_restarts=-1)
 class Gateway:
     """Implements cluster.api.service.SiteService over the site's actors."""
 
-    def __init__(self, home: str, name: str, port: int, chain_id: bytes, params: ConsensusParams, miners: int) -> None:
+    OPTIONS: Final[dict[str, Any]] = {"num_cpus": 0, "max_restarts": -1}
+
+    def __init__(
+        self, *, home: str, name: str, port: int, chain_id: bytes, params: ConsensusParams, miners: int
+    ) -> None:
         self._home = HomeLayout(root=Path(home))
         configure_logging(self._home, name)
         self._port = port
@@ -86,7 +90,7 @@ class Gateway:
         tip: ChainTipView = await _ask("tip")
         jobs = [self._care.freshen(view) for view in await _ask("jobs")]
         if job is not None:
-            jobs = [find_job(jobs, job)]
+            jobs = [match_job(jobs, job)]
         running = sum(1 for miner in self._care.miners.values() if miner.is_counted)
         return SiteView(
             cluster=ClusterView(nodes=len([n for n in ray.nodes() if n["Alive"]]), miners=running, supervisors=1),
@@ -147,7 +151,7 @@ class Gateway:
 
     async def weights_info(self, job: str) -> WeightsInfo:
         """What the weights of a finished job are called and how large they are."""
-        found = find_job(await _ask("jobs"), job)
+        found = match_job(await _ask("jobs"), job)
         digest, size_bytes, layout = await _ask("weights_info", bytes.fromhex(found.job_id))
         return WeightsInfo(
             job_id=found.job_id, name=found.name, state_digest=digest.hex(), size_bytes=size_bytes, layout=layout
@@ -162,7 +166,7 @@ class Gateway:
 
     async def logs(self, job: str | None, role: str | None, tail: int) -> tuple[LogLine, ...]:
         """The latest log lines."""
-        job_id = None if job is None else find_job(await _ask("jobs"), job).job_id
+        job_id = None if job is None else match_job(await _ask("jobs"), job).job_id
         return await asyncio.to_thread(read_logs, self._home, job=job_id, role=role, tail=tail)
 
     async def shutdown(self) -> None:

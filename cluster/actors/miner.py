@@ -5,7 +5,7 @@ import os
 import socket
 import threading
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import ray
 
@@ -26,11 +26,12 @@ _ANSWER_S: Final = 5.0
 _log = logging.getLogger("pouw.miner")
 
 
-@ray.remote(num_cpus=1, max_restarts=0, concurrency_groups={"control": 2})
 class Miner:
     """One miner. A dead one is not restarted by Ray: it rejoins under its name and key."""
 
-    def __init__(self, home: str, name: str, chain_id: bytes, params: ConsensusParams) -> None:
+    OPTIONS: Final[dict[str, Any]] = {"num_cpus": 1, "max_restarts": 0, "concurrency_groups": {"control": 2}}
+
+    def __init__(self, *, home: str, name: str, chain_id: bytes, params: ConsensusParams) -> None:
         layout = HomeLayout(root=Path(home))
         configure_logging(layout, name)
         key = site_keystore(layout).load_or_create(name)

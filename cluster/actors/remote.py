@@ -10,6 +10,16 @@ Handle: TypeAlias = Any
 """A Ray actor handle; Ray gives it no type that says which methods it has."""
 
 
+def spawn(
+    kind: type[Any], name: str, *, options: dict[str, Any], is_detached: bool = False, **arguments: object
+) -> Handle:
+    """Start an actor under a name, or take the one that has it. A detached one outlives the process that started it."""
+    named = {"name": name, "namespace": NAMESPACE, "get_if_exists": True}
+    if is_detached:
+        named["lifetime"] = "detached"
+    return ray.remote(**options)(kind).options(**named).remote(name=name, **arguments)
+
+
 def find_actor(name: str) -> Handle | None:
     """The handle of a named actor of this site, or None while there is none."""
     try:

@@ -5,7 +5,7 @@ import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import ray
 
@@ -41,11 +41,12 @@ _START_TIMEOUT_S: Final = 60.0
 _log = logging.getLogger("pouw.supervisor")
 
 
-@ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=3)
 class Supervisor:
     """One committee member."""
 
-    def __init__(self, home: str, name: str) -> None:
+    OPTIONS: Final[dict[str, Any]] = {"num_cpus": 0, "max_restarts": -1, "max_task_retries": 3}
+
+    def __init__(self, *, home: str, name: str) -> None:
         layout = HomeLayout(root=Path(home))
         configure_logging(layout, name)
         parts = open_supervisor(layout)
@@ -270,6 +271,10 @@ class Supervisor:
     async def jobs(self) -> tuple[JobView, ...]:
         """All jobs in the order they came."""
         return tuple(job_view(self._node, job, account) for job, account in ordered_jobs(self._node))
+
+    async def excluded(self) -> tuple[bytes, ...]:
+        """Keys of miners that were caught."""
+        return self._node.excluded
 
     async def account(self, address: bytes) -> AccountView:
         """One account."""

@@ -2,9 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Final
-
-import ray
+from typing import Any, Final
 
 from cluster.config import HomeLayout
 from cluster.logs import configure_logging
@@ -19,11 +17,12 @@ from jobs.data.manifest import PartName
 _NICE: Final = 10
 
 
-@ray.remote(num_cpus=0, max_restarts=-1)
 class Verifier:
     """Replays slots and measures states, one request at a time."""
 
-    def __init__(self, home: str, name: str) -> None:
+    OPTIONS: Final[dict[str, Any]] = {"num_cpus": 0, "max_restarts": -1}
+
+    def __init__(self, *, home: str, name: str) -> None:
         configure_logging(HomeLayout(root=Path(home)), name)
         os.nice(_NICE)
         self._node = VerifierNode()

@@ -3,10 +3,10 @@
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Final
 
+from cluster.cli.demo_job import load_demo_job
 from cluster.cli.output import clean, note
 from cluster.cli.progress import SubmitDisplay, counting, open_display, transfer, waiting
 from cluster.cli.starting import ask_to_stop
@@ -24,7 +24,6 @@ from cluster.node.audit import AuditView, VerifyView, audit_job, verify_chain
 from cluster.settings import SiteSettings
 from cluster.views import JobView, MinerView, View
 from cluster.wallet.names import CLIENT_KEY
-from jobs.spec.file import load_job_file
 from jobs.spec.job import JobSpec
 
 _MINERS: Final = 2
@@ -56,12 +55,6 @@ def run_demo(as_json: bool) -> DemoView:
             audit = audit_job(home, job.job_id, _AUDIT_SHARE, counting(display, "auditing", "slots"))
     proved = job.state == "completed" and chain.valid and audit.mismatch == 0 and audit.match > 0
     return DemoView(proved=proved, job=job, miners=miners, chain=chain, audit=audit, weights=weights)
-
-
-def load_demo_job() -> JobSpec:
-    """The job file that comes with the package."""
-    with as_file(files("cluster.cli") / "digits-demo.yaml") as path:
-        return load_job_file(path)
 
 
 def print_proved(view: DemoView) -> None:

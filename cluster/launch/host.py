@@ -139,15 +139,23 @@ def _start_actors(home: HomeLayout, settings: SiteSettings, genesis: Genesis) ->
     import ray
 
     from cluster.actors.gateway import Gateway
-    from cluster.actors.names import GATEWAY, NAMESPACE, SUPERVISOR, VERIFIER
+    from cluster.actors.names import GATEWAY, SUPERVISOR, VERIFIER
+    from cluster.actors.remote import spawn
     from cluster.actors.supervisor import Supervisor
     from cluster.actors.verifier import Verifier
 
-    folder, chain_id, params = str(home.root), genesis.chain_id, genesis.params
-    supervisor = Supervisor.options(name=SUPERVISOR, namespace=NAMESPACE).remote(folder, SUPERVISOR)
-    verifier = Verifier.options(name=VERIFIER, namespace=NAMESPACE).remote(folder, VERIFIER)
-    gateway = Gateway.options(name=GATEWAY, namespace=NAMESPACE).remote(
-        folder, GATEWAY, settings.port or 0, chain_id, params, settings.miners
+    folder = str(home.root)
+    supervisor = spawn(Supervisor, SUPERVISOR, options=Supervisor.OPTIONS, home=folder)
+    verifier = spawn(Verifier, VERIFIER, options=Verifier.OPTIONS, home=folder)
+    gateway = spawn(
+        Gateway,
+        GATEWAY,
+        options=Gateway.OPTIONS,
+        home=folder,
+        port=settings.port or 0,
+        chain_id=genesis.chain_id,
+        params=genesis.params,
+        miners=settings.miners,
     )
     _HANDLES.extend([supervisor, verifier, gateway])
     ray.get([supervisor.start.remote(), verifier.pid.remote()], timeout=_READY_S)

@@ -265,6 +265,11 @@ class SupervisorNode:
         """End a job whose rounds are settled. Raises InvalidTransactionError."""
         self._submit_own(CloseJob(job=job, outcome=outcome.value, reason=reason[:500], metrics=metrics))
 
+    @property
+    def excluded(self) -> tuple[PublicKey, ...]:
+        """Miners whose fraud is proven, evidence that waits for a block included."""
+        return tuple(self._excluded)
+
     def arrival(self, job: JobId) -> int:
         """A job's place in the order of arrival."""
         return self._stores.jobs.arrival(job) or 0
