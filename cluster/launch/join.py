@@ -5,7 +5,6 @@ site, which is handed over by hand (the file `site/ray-token` of the site's home
 """
 
 import re
-import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from typing import Final
@@ -93,10 +92,11 @@ def join_site(
     mark = mark_process(worker.pid)
     record = WorkerFile(pid=mark.pid, create_time=mark.create_time, address=address)
     replace_secret(home.worker_file, msgspec.json.encode(record))
-    wait_until(lambda: worker.poll() is not None or _has_started(home, offset), timeout_s, tick)
-    if worker.poll() is None and _has_started(home, offset):
+    wait_until(lambda: worker.has_ended() or _has_started(home, offset), timeout_s, tick)
+    if not worker.has_ended() and _has_started(home, offset):
         return JoinView(address=address, pid=worker.pid, log=str(home.worker_log))
-    _end(mark, worker)
+    _end(mark)
+    worker.has_ended()
     home.worker_file.unlink(missing_ok=True)
     raise UnreachableError(
         f"this machine could not join {address}:\n{last_lines(home.worker_log, offset)}",
@@ -111,7 +111,7 @@ def leave_site(home: HomeLayout) -> int | None:
     home.worker_file.unlink(missing_ok=True)
     if worker is None or not worker.is_alive:
         return None
-    _end(worker, None)
+    _end(worker)
     return worker.pid
 
 
@@ -144,9 +144,7 @@ def _has_started(home: HomeLayout, offset: int) -> bool:
     return _STARTED in last_lines(home.worker_log, offset, count=1000)
 
 
-def _end(mark: ProcessMark, worker: subprocess.Popen[bytes] | None) -> None:
+def _end(mark: ProcessMark) -> None:
     terminate(mark)
     if not wait_until(lambda: not mark.is_alive, LEAVE_TIMEOUT_S):
         kill_group(mark)
-    if worker is not None:
-        worker.wait()

@@ -2,33 +2,46 @@
 
 import os
 import signal
-import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 from cluster.config import ProcessMark
+from cluster.secret_file import PRIVATE_FILE
 
 POLL_S: Final = 0.05
 _TAIL_BYTES: Final = 64 * 1024
 
 
-def spawn_detached(command: Sequence[str], log: Path, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
-    """Start a process that outlives this one: own session, no input, output appended to `log`.
+class DetachedProcess:
+    """A process that is meant to outlive this one. Nobody has to wait for it."""
 
-    `environment` is added to this process's own.
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self.status: int | None = None
+        """Exit status, once `has_ended` has seen it: negative numbers are signals."""
+
+    def has_ended(self) -> bool:
+        """Whether it has ended; if so, its status is known from then on."""
+        if self.status is None:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            self.status = os.waitstatus_to_exitcode(status) if pid else None
+        return self.status is not None
+
+
+def spawn_detached(command: Sequence[str], log: Path, environment: Mapping[str, str]) -> DetachedProcess:
+    """Start a process in its own session, without input, with its output appended to `log`.
+
+    `command` starts with the path of a program. `environment` is added to this process's own.
     """
-    with log.open("ab") as output:
-        log.chmod(0o600)
-        return subprocess.Popen(
-            list(command),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, **environment},
-            start_new_session=True,
-        )
+    files = [
+        (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+        (os.POSIX_SPAWN_OPEN, 1, log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, PRIVATE_FILE),
+        (os.POSIX_SPAWN_DUP2, 1, 2),
+    ]
+    everything = {**os.environ, **environment}
+    return DetachedProcess(os.posix_spawn(command[0], list(command), everything, file_actions=files, setsid=True))
 
 
 def wait_until(condition: Callable[[], bool], timeout_s: float, tick: Callable[[], None] | None = None) -> bool:

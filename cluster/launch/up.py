@@ -4,18 +4,17 @@ The background process says through files how it is doing: `site.json` with `rea
 `host-error.json` with the reason when it gives up.
 """
 
-import subprocess
 import sys
 from collections.abc import Callable
 from typing import Final
 
 import msgspec
 
-from cluster.config import HomeLayout, ProcessMark, SiteFile, mark_process, read_site_file, remove_site_file
+from cluster.config import HomeLayout, SiteFile, mark_process, read_site_file, remove_site_file
 from cluster.errors import ClusterError, ConflictError
 from cluster.launch.lock import site_lock
 from cluster.launch.ports import choose_port
-from cluster.launch.process import kill_group, last_lines, spawn_detached, terminate, wait_until
+from cluster.launch.process import DetachedProcess, kill_group, last_lines, spawn_detached, terminate, wait_until
 from cluster.secret_file import load_or_create_token, replace_secret
 from cluster.settings import SiteSettings
 from cluster.views import ErrorView
@@ -80,18 +79,16 @@ def _command(home: HomeLayout, module: str) -> list[str]:
 
 
 def _await_ready(
-    home: HomeLayout, host: subprocess.Popen[bytes], offset: int, tick: Callable[[], None] | None, timeout_s: float
+    home: HomeLayout, host: DetachedProcess, offset: int, tick: Callable[[], None] | None, timeout_s: float
 ) -> SiteFile:
     def is_decided() -> bool:
-        return host.poll() is not None or _ready_site(home, host.pid) is not None
+        return host.has_ended() or _ready_site(home, host.pid) is not None
 
     decided = wait_until(is_decided, timeout_s, tick)
     site = _ready_site(home, host.pid)
-    if site is not None and host.poll() is None:
+    if site is not None and not host.has_ended():
         return site
-    words = (
-        f"the site ended with status {host.returncode}" if decided else f"the site is not ready after {timeout_s:g} s"
-    )
+    words = f"the site ended with status {host.status}" if decided else f"the site is not ready after {timeout_s:g} s"
     raise _explain(home, words, offset)
 
 
@@ -110,12 +107,12 @@ def _explain(home: HomeLayout, words: str, offset: int) -> StartError:
     return StartError(view.error, hint=view.hint or hint, code=view.code)
 
 
-def _abandon(host: subprocess.Popen[bytes]) -> None:
+def _abandon(host: DetachedProcess) -> None:
     """End what was started for nothing, so that a failed start leaves no process behind."""
-    if host.poll() is not None:
+    if host.has_ended():
         return
-    mark: ProcessMark = mark_process(host.pid)
+    mark = mark_process(host.pid)
     terminate(mark)
-    if not wait_until(lambda: host.poll() is not None, STOP_TIMEOUT_S):
+    if not wait_until(host.has_ended, STOP_TIMEOUT_S):
         kill_group(mark)
-        host.wait()
+        wait_until(host.has_ended, STOP_TIMEOUT_S)
