@@ -1,4 +1,4 @@
-"""A site in memory: `SiteService` with a ledger of a few lines, for tests of the API, its client and the command line."""
+"""A site in memory: `SiteService` with a ledger of a few lines, for tests of API, client and command line."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -69,7 +69,7 @@ def block(height: int) -> BlockView:
         height=height,
         hash=f"{height:064x}",
         parent=f"{height - 1:064x}",
-        time_ms=1_800_000_000_000 + height,
+        time_ms=1_700_000_000_000 + height,
         mechanism="pouw",
         producer="ab" * 32,
         transactions=("round-commit",),
@@ -96,6 +96,8 @@ class MemorySite:
     last_state_digest: str = STATE_DIGEST
     min_audit_ppm: int = 10_000
     lines: tuple[LogLine, ...] = LINES
+    ahead_ms: int = 0
+    """How far blocks are ahead of where they should be in time."""
 
     async def status(self, job: str | None) -> SiteView:
         self._fail()
@@ -129,7 +131,8 @@ class MemorySite:
         )
 
     async def blocks(self, start: int, count: int) -> tuple[BlockView, ...]:
-        return tuple(block(height) for height in range(start, min(start + count, 26)))
+        found = [block(height) for height in range(start, min(start + count, 26))]
+        return tuple(msgspec.structs.replace(each, time_ms=each.time_ms + self.ahead_ms) for each in found)
 
     async def send_transaction(self, data: bytes) -> TransactionView:
         signed = decode_signed(data)

@@ -4,6 +4,7 @@ What it does on the way down or instead of coming up is chosen by the environmen
 """
 
 import argparse
+import contextlib
 import os
 import signal
 import socket
@@ -34,7 +35,7 @@ def main() -> int:
         replace_secret(home.host_error, msgspec.json.encode(view))
         return 1
     if manner == "crashes":
-        print("something went wrong in line 12", flush=True)
+        sys.stdout.write("something went wrong in line 12\n")
         return 3
     if manner == "hangs":
         time.sleep(60)
@@ -45,7 +46,8 @@ def main() -> int:
 class StoppableSite(MemorySite):
     def __init__(self, manner: str) -> None:
         super().__init__()
-        self.manner, self.server = manner, None
+        self.manner = manner
+        self.server: uvicorn.Server | None = None
 
     async def shutdown(self) -> None:
         if self.manner not in {"deaf", "stubborn"}:
@@ -57,7 +59,7 @@ def serve(home: HomeLayout, settings: SiteSettings, manner: str) -> None:
     config = uvicorn.Config(build_app(service, load_or_create_token(home.token)), log_config=None, lifespan="off")
     service.server = uvicorn.Server(config)
     if manner == "stubborn":
-        service.server.capture_signals = lambda: _ignoring_signals()
+        service.server.capture_signals = _ignoring_signals
     with socket.create_server(("127.0.0.1", settings.port)) as listener:
         mark = mark_process(os.getpid())
         site = SiteFile(
@@ -78,9 +80,7 @@ def serve(home: HomeLayout, settings: SiteSettings, manner: str) -> None:
             remove_site_file(home)
 
 
-def _ignoring_signals():
-    import contextlib
-
+def _ignoring_signals() -> contextlib.AbstractContextManager[None]:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     return contextlib.nullcontext()
 

@@ -12,7 +12,7 @@ from cluster.config import HomeLayout
 from cluster.errors import ExitCode
 from cluster.views import JobView, LogLine, SiteView
 from tests.kit.command import Pouw
-from tests.kit.memory_site import JOB, JOB_ID, LINES, MINER, STATE_DIGEST, MemorySite
+from tests.kit.memory_site import JOB, JOB_ID, LINES, MINER, MemorySite
 from tests.kit.served_site import TOKEN, ServedSite
 
 NEED_A_SITE = [

@@ -53,23 +53,23 @@ def test_credits_are_sent_to_a_key_or_an_address(pouw: Pouw, home: HomeLayout, s
 
 
 @pytest.mark.parametrize(
-    ("recipient", "amount", "key", "exit_code", "code"),
+    ("arguments", "exit_code", "code"),
     [
-        ("savings", "11", "default", ExitCode.FAILED, "funds"),
-        ("savings", "1.0000001", "default", ExitCode.USAGE, "amount"),
-        ("nobody", "1", "default", ExitCode.USAGE, "recipient"),
-        ("AB" * 32, "1", "default", ExitCode.USAGE, "recipient"),
-        ("savings", "1", "other", ExitCode.NOT_FOUND, "no-key"),
-        ("savings", "1", "../x", ExitCode.USAGE, "key-name"),
+        (("savings", "11"), ExitCode.FAILED, "funds"),
+        (("savings", "1.0000001"), ExitCode.USAGE, "amount"),
+        (("nobody", "1"), ExitCode.USAGE, "recipient"),
+        (("AB" * 32, "1"), ExitCode.USAGE, "recipient"),
+        (("savings", "1", "--key", "other"), ExitCode.NOT_FOUND, "no-key"),
+        (("savings", "1", "--key", "../x"), ExitCode.USAGE, "key-name"),
     ],
 )
-def test_what_cannot_be_sent_says_why(
-    pouw: Pouw, home: HomeLayout, site: MemorySite, recipient: str, amount: str, key: str, exit_code: int, code: str
+def test_what_cannot_be_sent_says_why(  # noqa: PLR0917 - fixtures and cases
+    pouw: Pouw, site: MemorySite, home: HomeLayout, arguments: tuple[str, ...], exit_code: int, code: str
 ) -> None:
     keystore = client_keystore(home)
     site.give(keystore.create("default").public_key.hex(), "10")
     keystore.create("savings")
-    outcome = pouw("wallet", "send", recipient, amount, "--key", key, "--json")
+    outcome = pouw("wallet", "send", *arguments, "--json")
     assert (outcome.code, outcome.error_code) == (exit_code, code)
 
 
