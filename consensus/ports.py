@@ -27,8 +27,8 @@ class WorkLog(Protocol):
         """Whether a round commit signed by the job's coordinator names this report for this slot."""
         ...
 
-    def state_digest(self, job: Digest, round_number: int) -> Digest | None:
-        """The state that this round starts from, or None if that is not known yet."""
+    def is_start_state(self, job: Digest, round_number: int, state: Digest) -> bool:
+        """Whether the job's committed rounds say that this round starts from `state`."""
         ...
 
 

@@ -23,7 +23,7 @@ from cluster.views import AccountView, BlockView, ChainTipView, JobView
 from cluster.wiring import open_supervisor
 from consensus.chain.acceptance import Candidate
 from consensus.crypto.signing import decode_signed
-from consensus.errors import InvalidBlockError, RejectedError
+from consensus.errors import InvalidBlockError, Reject, RejectedError
 from consensus.ledger.entries import JobStatus
 from consensus.mechanisms.base import ReplayRequest
 from consensus.primitives.encoding import decode
@@ -37,6 +37,7 @@ from jobs.mining.templates import Template
 _DUTY_S: Final = 0.05
 _RETRY_S: Final = 0.3
 _START_TIMEOUT_S: Final = 60.0
+_PATIENCE: Final = 20
 
 _log = logging.getLogger("pouw.supervisor")
 
@@ -85,7 +86,7 @@ class Supervisor:
     async def offer_block(self, data: bytes) -> str:
         """Judge a mined block, replay included. Returns its hash once it is final. Raises InvalidBlockError."""
         async with self._deciding:
-            candidate = self._node.offer(data)
+            candidate = await self._judge(data)
             verdict = None if candidate.replay is None else await self._replay_winner(candidate.replay)
             try:
                 self._node.accept(candidate, verdict)
@@ -95,6 +96,17 @@ class Supervisor:
         block = candidate.block
         _log.info("block %d by %s is final", block.header.height, block.header.producer.hex()[:16])
         return block.hash.hex()
+
+    async def _judge(self, data: bytes) -> Candidate:
+        """Judge a mined block; one that came faster than the round it stands on waits for that a little."""
+        for _ in range(_PATIENCE):
+            try:
+                return self._node.offer(data)
+            except InvalidBlockError as error:
+                if error.code is not Reject.STATE_UNKNOWN:
+                    raise
+            await asyncio.sleep(_DUTY_S)
+        return self._node.offer(data)
 
     async def _pursue(self, candidate: Candidate, verdict: Verdict | None) -> None:
         if candidate.replay is None or verdict is None or verdict.outcome is not Outcome.MISMATCH:

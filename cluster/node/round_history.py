@@ -34,9 +34,9 @@ class RoundHistory:
         slots = self._reports.get(job, {}).get(round_number, ())
         return slot < len(slots) and report in slots[slot]
 
-    def state_digest(self, job: Digest, round_number: int) -> Digest | None:
-        """The state that a round starts from, if known."""
-        return self._states.get(job, {}).get(round_number)
+    def is_start_state(self, job: Digest, round_number: int, state: Digest) -> bool:
+        """Whether the job's committed rounds say that this round starts from `state`."""
+        return self._states.get(job, {}).get(round_number) == state
 
     def rewind(self, job: Digest, round_number: int) -> None:
         """States after `round_number` were discarded; what reports were committed stays true."""

@@ -22,8 +22,8 @@ class DictWorkLog:
     def is_report_committed(self, job: Digest, round_number: int, slot: int, report: Digest) -> bool:
         return self.reports.get((job, round_number, slot)) == report
 
-    def state_digest(self, job: Digest, round_number: int) -> Digest | None:
-        return self.states.get((job, round_number))
+    def is_start_state(self, job: Digest, round_number: int, state: Digest) -> bool:
+        return self.states.get((job, round_number)) == state
 
 
 def make_assignment(job: Digest, round_number: int = 0, slot: int = 0, **changes: object) -> Assignment:

@@ -72,9 +72,8 @@ def _check_assignment(assignment: Assignment, report: SlotReport, producer: Publ
     given = (assignment.digest, assignment.job, assignment.round, assignment.slot, assignment.attempt)
     if given != (report.assignment, report.job, report.round, report.slot, report.attempt):
         raise InvalidBlockError(Reject.ASSIGNMENT, miner=producer, round=report.round, slot=report.slot)
-    state = work.state_digest(report.job, report.round)
-    if state is None or assignment.state != state:
-        raise InvalidBlockError(Reject.STATE_UNKNOWN, expected=state, actual=assignment.state)
+    if not work.is_start_state(report.job, report.round, assignment.state):
+        raise InvalidBlockError(Reject.STATE_UNKNOWN, round=report.round, actual=assignment.state)
 
 
 def _check_steps(report: SlotReport) -> None:

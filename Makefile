@@ -1,0 +1,45 @@
+# One virtual environment, made on first use. `make demo` and `make test` need nothing else than Python 3.11, pip, git, make and gcc.
+PYTHON ?= python3.11
+BIN := .venv/bin
+READY := .venv/ready
+
+.PHONY: demo test test-fast test-ray lint fmt vectors bench clean
+
+demo: $(READY)
+	$(BIN)/pouw demo
+
+test: lint test-fast test-ray
+
+# Everything without Ray, with the coverage that consensus/ and storage/ have to keep.
+test-fast: $(READY)
+	$(BIN)/pytest -m "not ray and not gpu" -n 2 --dist loadfile --cov=consensus --cov=storage --cov-branch --cov-report=term:skip-covered --cov-fail-under=95
+
+# Real actors on private local clusters.
+test-ray: $(READY)
+	$(BIN)/pytest -m "ray and not gpu"
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+fmt: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# Golden vectors, rebuilt from fixed keys; git must be clean afterwards.
+vectors: $(READY)
+	$(BIN)/python -m tests.vectors.build
+	git diff --exit-code -- tests/vectors
+
+bench: $(READY)
+	$(BIN)/python -m benchmarks $(if $(ONLY),--only $(ONLY),) $(if $(QUICK),--quick,)
+
+clean:
+	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage htmlcov
+
+$(READY): pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -e ".[dev]"
+	touch $(READY)
