@@ -36,7 +36,7 @@ def float_array(data: FloatArray | memoryview | bytes, count: int, what: str) ->
     Raises:
         ModelError: another number of numbers than the model has.
     """
-    array = data if isinstance(data, np.ndarray) else np.frombuffer(data, dtype=np.uint8).view(np.float32)
+    array = data if isinstance(data, np.ndarray) else _read_floats(data, what)
     if array.dtype != np.float32 or array.shape != (count,) or not array.flags.c_contiguous:
         raise ModelError(f"the {what} has {array.size} numbers ({array.dtype}), the model has {count} (float32)")
     if array.ctypes.data % ALIGNMENT_BYTES == 0:
@@ -44,6 +44,13 @@ def float_array(data: FloatArray | memoryview | bytes, count: int, what: str) ->
     copied = aligned_empty(count)
     copied[:] = array
     return copied
+
+
+def _read_floats(data: memoryview | bytes, what: str) -> FloatArray:
+    size_bytes = memoryview(data).nbytes
+    if size_bytes % FLOAT_BYTES:
+        raise ModelError(f"the {what} has {size_bytes} bytes, which are no whole float32 numbers")
+    return np.frombuffer(data, dtype=np.float32)
 
 
 def as_tensor(array: FloatArray) -> torch.Tensor:

@@ -73,11 +73,11 @@ class RoundApplier:
     ) -> AppliedRound:
         """End round `round_number`; `updates` in slot order. Inputs may be read-only and are left as they are.
 
-        The result is written to `state_out` and `optimizer_out` if given (aligned, of the right size), else to fresh
-        memory. `optimizer_out` may be `optimizer` itself, which saves memory traffic; `state_out` may be no input.
+        The result is written to `state_out` and `optimizer_out` if given (see `aligned_empty`), else to fresh memory.
+        `optimizer_out` may be `optimizer` itself, which saves memory traffic; `state_out` may be no input.
 
         Raises:
-            ModelError: no updates, or a buffer of another size than the model's.
+            ModelError: no updates, a buffer of another size than the model's, or result memory that is read-only.
         """
         buffers = self._buffers(state, optimizer, updates, state_out, optimizer_out)
         rate = learning_rate(self._program.spec.train.optimizer, round_number, self._program.rounds)
@@ -111,8 +111,8 @@ class RoundApplier:
             state=float_array(state, total, "state"),
             optimizer=float_array(optimizer, moments, "optimizer state"),
             updates=[float_array(update, total, f"update of slot {slot}") for slot, update in enumerate(updates)],
-            state_out=float_array(state_out, total, "memory for the next state"),
-            optimizer_out=float_array(optimizer_out, moments, "memory for the next optimizer state"),
+            state_out=_result_memory(state_out, total, "memory for the next state"),
+            optimizer_out=_result_memory(optimizer_out, moments, "memory for the next optimizer state"),
         )
 
     def _run(self, work: RoundPass) -> None:
@@ -147,3 +147,10 @@ class RoundApplier:
 
     def _optimizer_digest(self, optimizer: FloatArray) -> Digest:
         return bulk_root(self._pool.leaf_digests(optimizer), optimizer.nbytes, optimizer_binding(self.layout))
+
+
+def _result_memory(array: FloatArray, count: int, what: str) -> FloatArray:
+    """Torch would write to read-only memory without asking."""
+    if not array.flags.writeable:
+        raise ModelError(f"the {what} is read-only")
+    return float_array(array, count, what)

@@ -11,6 +11,11 @@ from jobs.data.manifest import PARTS, DatasetManifest, PartName
 from jobs.data.prepare import prepare_dataset
 from jobs.program import JobProgram
 from jobs.spec.job import JobSpec
+from jobs.training.losses import loss_value
+from jobs.training.memory import FloatArray
+from jobs.training.round import RoundApplier
+from jobs.training.slot import SlotRunner
+from jobs.training.state import initial_state
 
 BEACON = sha256("test/beacon/1", b"start")
 DIGITS = {"source": "digits", "split": {"train": 0.7, "validation": 0.1, "test": 0.2}}
@@ -54,3 +59,37 @@ def _prepared(data: str, model: str) -> tuple[DatasetManifest, dict[Digest, byte
     loss = "mse" if source.get("kind") == "regression" else "cross_entropy"
     prepared = prepare_dataset(make_spec(json.loads(model), source, loss=loss))
     return prepared.manifest, prepared.segments.by_digest()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """What some rounds came to."""
+
+    state: FloatArray
+    digests: tuple[Digest, ...]
+    """Of the state after each round."""
+    losses: tuple[float, ...]
+    """Mean loss over the slots' last steps, by round."""
+
+
+def run_rounds(study: Study, rounds: int, *, threads: int = 1) -> Run:
+    """Train as a coordinator and its miners do, in one process."""
+    runner = SlotRunner(study.program, study.train, threads=threads)
+    applier = RoundApplier(study.program, threads=threads)
+    state, optimizer = initial_state(study.program), applier.initial_optimizer()
+    digests: list[Digest] = []
+    losses: list[float] = []
+    for number in range(rounds):
+        known = digests[-1] if digests else None
+        results = [runner.run(state, known, number, slot) for slot in range(study.program.slots)]
+        applied = applier.apply(state, optimizer, [result.update for result in results], number)
+        state, optimizer = applied.state, applied.optimizer
+        digests.append(applied.state_digest)
+        losses.append(sum(loss_value(result.steps[-1].loss_bits) for result in results) / len(results))
+    return Run(state=state, digests=tuple(digests), losses=tuple(losses))
+
+
+def read_only(array: FloatArray) -> FloatArray:
+    """The same array, not to be written; the way shared memory is handed out."""
+    array.flags.writeable = False
+    return array

@@ -1,0 +1,85 @@
+"""What decides the bits is set before torch is imported, and recorded; nothing is assumed."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from jobs.determinism import (
+    NATIVE,
+    PORTABLE,
+    activate,
+    configure,
+    configured_threads,
+    describe,
+    environment,
+    self_test,
+)
+from jobs.errors import DeterminismError
+from tests.kit.training import DIGITS, MLP, make_study
+
+REPOSITORY = Path(__file__).parents[3]
+
+TORCH_FREE = (
+    "jobs.determinism, jobs.errors, jobs.layout, jobs.export, jobs.program, jobs.mining.search, jobs.mining.templates, "
+    "jobs.spec.file, jobs.data.prepare, jobs.data.arrays"
+)
+
+
+def run_python(script: str, variables: dict[str, str]) -> str:
+    command = [sys.executable, "-W", "error", "-c", script]
+    return subprocess.run(
+        command, cwd=REPOSITORY, env=variables, check=True, capture_output=True, text=True
+    ).stdout.strip()
+
+
+def test_what_the_command_line_uses_does_not_import_torch() -> None:
+    assert run_python(f"import sys, {TORCH_FREE}; print('torch' in sys.modules)", {}) == "False"
+
+
+def test_configured_after_torch_is_refused() -> None:
+    script = (
+        "import torch\nfrom jobs.determinism import configure\nfrom jobs.errors import DeterminismError\n"
+        "try:\n    configure('portable')\nexcept DeterminismError as error:\n    print('refused')"
+    )
+    assert run_python(script, {}) == "refused"
+
+
+def test_configuring_again_with_the_same_values_is_fine() -> None:
+    configure(PORTABLE)
+
+
+def test_rejects_a_class_that_does_not_exist() -> None:
+    with pytest.raises(DeterminismError, match="quantum"):
+        environment("quantum")
+
+
+def test_activation_pins_threads_and_kernels() -> None:
+    activate()
+    assert torch.get_num_threads() == configured_threads() == 1
+    assert torch.are_deterministic_algorithms_enabled()
+    assert torch.backends.cpu.get_cpu_capability() in ("AVX2", "DEFAULT")
+
+
+def test_the_class_names_what_decides_the_bits() -> None:
+    study = make_study(MLP, DIGITS)
+    described = describe(study.program)
+    assert described.torch == torch.__version__
+    assert (described.threads, described.micro_batch) == (1, 16)
+    assert "ATEN_CPU_CAPABILITY=avx2" in described.settings
+    assert describe(make_study(MLP, DIGITS, micro_batch=8).program).digest != described.digest
+
+
+def test_a_process_that_is_not_portable_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    study = make_study(MLP, DIGITS)
+    native = describe(make_study(MLP, DIGITS, replay_class=NATIVE).program)
+    monkeypatch.setenv("MKL_CBWR", "AUTO")
+    with pytest.raises(DeterminismError, match="MKL_CBWR"):
+        describe(study.program)
+    assert describe(make_study(MLP, DIGITS, replay_class=NATIVE).program).digest != native.digest
+
+
+def test_self_test_gives_one_digest() -> None:
+    assert self_test() == self_test()
