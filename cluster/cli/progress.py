@@ -48,7 +48,7 @@ class Lines:
         is_news = is_done and name not in self._finished
         last = self._written.get(name)
         if is_news or (not is_done and (last is None or self._clock() - last >= LINE_EVERY_S)):
-            self._write(f"{name}: {clean(words)}")
+            self._write(f"{name}: {clean(words)}" if words else name)
             self._written[name] = self._clock()
         if is_done:
             self._finished.add(name)
@@ -128,11 +128,17 @@ def describe_training(job: JobView) -> str:
     """One line: state, round, loss, metrics, blocks and speed, as far as known."""
     words = [job.state, f"round {job.round:,}/{job.rounds:,}"]
     words += [f"loss {job.loss:.4f}"] if job.loss is not None else []
-    words += [f"{name} {value:.4f}" for name, value in sorted(job.metrics.items())]
-    words += [f"{job.blocks:,} blocks", f"{job.miners} miners"]
+    words += [f"{metric_label(name)} {value:.4f}" for name, value in sorted(job.metrics.items())]
+    words += [f"{job.blocks:,} blocks"]
+    words += [f"{job.miners} miners"] if job.state == "running" else []
     words += [f"{job.samples_per_s:,.0f} samples/s"] if job.samples_per_s is not None else []
     words += [job.reason] if job.reason else []
     return "  ".join(words)
+
+
+def metric_label(name: str) -> str:
+    """How a metric is called beside the training loss, which has its plain name."""
+    return "validation loss" if name == "loss" else name.replace("_", " ")
 
 
 class SubmitDisplay:

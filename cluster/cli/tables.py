@@ -11,6 +11,7 @@ from collections.abc import Set as AbstractSet
 from typing import Final
 
 from cluster.cli.output import clean, say
+from cluster.cli.progress import metric_label
 from cluster.views import BlockView, JobView, LogLine, MinerView, ProcessView, SiteView
 
 SHORT: Final = 12
@@ -61,7 +62,7 @@ def print_jobs(jobs: Sequence[JobView]) -> None:
             job.state,
             f"{job.round}/{job.rounds}",
             job.loss,
-            ", ".join(f"{name} {value:.4f}" for name, value in sorted(job.metrics.items())),
+            ", ".join(f"{metric_label(name)} {value:.4f}" for name, value in sorted(job.metrics.items())),
             job.miners,
             job.blocks,
             job.paid,
