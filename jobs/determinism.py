@@ -26,6 +26,7 @@ NATIVE: Final = "native"
 _PORTABLE_KERNELS: Final = {"ATEN_CPU_CAPABILITY": "avx2", "MKL_CBWR": "AVX2", "ONEDNN_MAX_CPU_ISA": "AVX2"}
 _EVERYWHERE: Final = {"CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
 _RECORDED: Final = (*_PORTABLE_KERNELS, *_EVERYWHERE)
+_CONVOLUTIONAL: Final = ("convnet", "resnet")
 
 RANDOM_STATE: Final = threading.RLock()
 """Torch has one generator for the whole process: whoever seeds it and draws from it holds this lock meanwhile."""
@@ -42,7 +43,8 @@ class ReplayClass(Record, frozen=True, tag="pouw/replay-class/1"):
     threads: Uint32
     micro_batch: Uint32
     settings: tuple[str, ...]
-    """Variables and switches that kernels obey, as NAME=value."""
+    """What else kernels obey, as NAME=value: variables; the C library, whose functions compute the odd elements at the
+    end of a vectorised loop; for convolutions the caches, by whose sizes oneDNN cuts its blocks."""
 
     @property
     def digest(self) -> Digest:
@@ -113,14 +115,17 @@ def describe(program: "JobProgram") -> ReplayClass:
     import torch
 
     on_gpu = train.device == "cuda"
-    settings = tuple(f"{name}={os.environ.get(name, '')}" for name in _RECORDED)
+    settings = [f"{name}={os.environ.get(name, '')}" for name in _RECORDED]
+    settings.append(f"libc={' '.join(platform.libc_ver())}")
+    if program.spec.model.name in _CONVOLUTIONAL and not on_gpu:
+        settings.append(f"caches={' '.join(_cache_sizes())}")
     return ReplayClass(
         torch=str(torch.__version__),
         device=f"cuda {torch.cuda.get_device_name()}" if on_gpu else f"cpu {_processor_maker()}",
         capability=_gpu_capability() if on_gpu else torch.backends.cpu.get_cpu_capability(),
         threads=configured_threads(),
         micro_batch=train.micro_batch,
-        settings=settings,
+        settings=tuple(settings),
     )
 
 
@@ -163,6 +168,12 @@ def _gpu_capability() -> str:
     major, minor = torch.cuda.get_device_capability()
     cudnn = torch.backends.cudnn.version()  # type: ignore[no-untyped-call]
     return f"{major}.{minor} cuda {torch.version.cuda} cudnn {cudnn}"
+
+
+def _cache_sizes() -> list[str]:
+    """The first core's private caches; a cache that all cores share depends on how many a host gives away."""
+    folder = Path("/sys/devices/system/cpu/cpu0/cache")
+    return [path.read_text().strip() for path in sorted(folder.glob("index[0-2]/size"))]
 
 
 def _processor_maker() -> str:

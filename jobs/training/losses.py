@@ -26,11 +26,14 @@ class Examples:
 
 
 def to_examples(inputs: Inputs, targets: Targets | None, device: str) -> Examples:
-    """A gathered batch as tensors. A row of tokens is its own target, one place further on."""
+    """A gathered batch as tensors. A row of tokens is its own target, one place further on.
+
+    Torch's own memory is aligned to 64 bytes, numpy's need not be: hence the copies.
+    """
     if targets is None:
         tokens_BT = torch.from_numpy(inputs.astype(np.int64)).to(device)
         return Examples(tokens_BT[:, :-1], tokens_BT[:, 1:])
-    return Examples(torch.from_numpy(inputs).to(device), torch.from_numpy(targets).to(device))
+    return Examples(torch.from_numpy(inputs).clone().to(device), torch.from_numpy(targets).clone().to(device))
 
 
 def split_examples(examples: Examples, size: int) -> list[Examples]:

@@ -18,7 +18,7 @@ from jobs.determinism import (
     self_test,
 )
 from jobs.errors import DeterminismError
-from tests.kit.training import DIGITS, MLP, make_study
+from tests.kit.training import CONVNET, DIGITS, MLP, make_study
 
 REPOSITORY = Path(__file__).parents[3]
 
@@ -69,6 +69,9 @@ def test_the_class_names_what_decides_the_bits() -> None:
     assert described.torch == torch.__version__
     assert (described.threads, described.micro_batch) == (1, 16)
     assert "ATEN_CPU_CAPABILITY=avx2" in described.settings
+    assert any(setting.startswith("libc=") for setting in described.settings)
+    assert not any(setting.startswith("caches=") for setting in described.settings)
+    assert any(setting.startswith("caches=") for setting in describe(make_study(CONVNET, DIGITS).program).settings)
     assert describe(make_study(MLP, DIGITS, micro_batch=8).program).digest != described.digest
 
 
