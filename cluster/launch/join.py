@@ -12,8 +12,9 @@ from typing import Final
 import msgspec
 
 from cluster.config import HomeLayout, ProcessMark, mark_process
-from cluster.errors import ConflictError, NotAuthorisedError, UnreachableError, UsageError
+from cluster.errors import ClusterError, ConflictError, NotAuthorisedError, UnreachableError, UsageError
 from cluster.launch.process import kill_group, last_lines, spawn_detached, terminate, wait_until
+from cluster.launch.ray_environment import ray_environment
 from cluster.secret_file import load_secret, make_private_folder, replace_secret
 from cluster.views import View
 
@@ -22,6 +23,9 @@ JOIN_TIMEOUT_S: Final = 60.0
 LEAVE_TIMEOUT_S: Final = 15.0
 _ADDRESS: Final = re.compile(r"(?P<host>[A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\]):(?P<port>[0-9]{1,5})")
 _STARTED: Final = "Ray runtime started."
+_REFUSED: Final = "InvalidAuthToken"
+_ALL: Final = 1_000
+_LONGEST: Final = 300
 
 
 class WorkerFile(ProcessMark, frozen=True, kw_only=True):
@@ -81,14 +85,17 @@ def join_site(
     Raises:
         UsageError: not an address.
         ConflictError: this home runs a worker node already.
-        UnreachableError: the node did not come up; says what Ray said.
+        NotAuthorisedError: the site does not accept the token.
+        UnreachableError: the node did not come up; says what Ray said last.
     """
     if not _ADDRESS.fullmatch(address):
         raise UsageError(f"{address!r} is not HOST:PORT", hint="pouw up prints the address to join", code="address")
     make_private_folder(home.root)
     _check_not_joined(home)
     offset = home.worker_log.stat().st_size if home.worker_log.exists() else 0
-    worker = spawn_detached(_command(address, node_ip, cpus), home.worker_log, _environment(token))
+    worker = spawn_detached(
+        _command(address, node_ip, cpus), home.worker_log, {**ray_environment(token), "PYTHONUNBUFFERED": "1"}
+    )
     mark = mark_process(worker.pid)
     record = WorkerFile(pid=mark.pid, create_time=mark.create_time, address=address)
     replace_secret(home.worker_file, msgspec.json.encode(record))
@@ -98,11 +105,7 @@ def join_site(
     _end(mark)
     worker.has_ended()
     home.worker_file.unlink(missing_ok=True)
-    raise UnreachableError(
-        f"this machine could not join {address}:\n{last_lines(home.worker_log, offset)}",
-        hint=f"check the address, the token and the network; the whole log is {home.worker_log}",
-        code="join",
-    )
+    raise _explain(home, address, offset)
 
 
 def leave_site(home: HomeLayout) -> int | None:
@@ -131,17 +134,24 @@ def _command(address: str, node_ip: str | None, cpus: int | None) -> list[str]:
     return command + ([f"--num-cpus={cpus}"] if cpus is not None else [])
 
 
-def _environment(token: str) -> dict[str, str]:
-    return {
-        "RAY_AUTH_MODE": "token",
-        "RAY_AUTH_TOKEN": token,
-        "RAY_USAGE_STATS_ENABLED": "0",
-        "PYTHONUNBUFFERED": "1",
-    }
+def _explain(home: HomeLayout, address: str, offset: int) -> ClusterError:
+    log = last_lines(home.worker_log, offset, count=_ALL)
+    if _REFUSED in log:
+        return NotAuthorisedError(
+            f"the site at {address} does not accept this Ray token",
+            hint=f"copy the file site/ray-token of the site's home to {home.ray_token} (mode 600)",
+            code="ray-token",
+        )
+    reason = next((line.strip() for line in reversed(log.splitlines()) if line.strip()), "it said nothing")
+    return UnreachableError(
+        f"this machine could not join {address}: {reason[:_LONGEST]}",
+        hint=f"check the address and the network; the whole log is {home.worker_log}",
+        code="join",
+    )
 
 
 def _has_started(home: HomeLayout, offset: int) -> bool:
-    return _STARTED in last_lines(home.worker_log, offset, count=1000)
+    return _STARTED in last_lines(home.worker_log, offset, count=_ALL)
 
 
 def _end(mark: ProcessMark) -> None:

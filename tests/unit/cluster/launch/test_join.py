@@ -4,11 +4,13 @@ import msgspec
 import pytest
 
 from cluster.config import HomeLayout, mark_process
-from cluster.errors import ConflictError, NotAuthorisedError, UsageError
+from cluster.errors import ClusterError, ConflictError, NotAuthorisedError, UnreachableError, UsageError
 from cluster.launch import join
 from cluster.launch.join import WorkerFile, join_site, leave_site, load_ray_token, read_worker_file
 from cluster.launch.process import spawn_detached
+from cluster.launch.ray_environment import ray_environment
 from cluster.secret_file import replace_secret
+from jobs.determinism import PORTABLE, environment
 
 
 def record_worker(home: HomeLayout, *, shift_s: float = 0.0) -> WorkerFile:
@@ -58,8 +60,32 @@ def test_another_process_under_the_recorded_id_is_left_alone(home: HomeLayout) -
     assert leave_site(home) == record.pid
 
 
+@pytest.mark.parametrize(
+    ("log", "kind", "code", "words"),
+    [
+        (
+            "x\nAuthenticationError: InvalidAuthToken: y\n\n",
+            NotAuthorisedError,
+            "ray-token",
+            "not accept",
+        ),
+        ("Traceback\nRuntimeError: no route\n\n", UnreachableError, "join", "RuntimeError: no route"),
+        ("", UnreachableError, "join", "it said nothing"),
+    ],
+)
+def test_a_node_that_cannot_join_says_why_in_one_line(
+    home: HomeLayout, log: str, kind: type[ClusterError], code: str, words: str
+) -> None:
+    home.worker_log.write_text("of an earlier node\n" + log)
+    error = join._explain(home, "127.0.0.1:6379", len("of an earlier node\n"))
+    assert (type(error), error.code) == (kind, code)
+    assert words in error.message
+    assert "\n" not in error.message
+
+
 def test_the_token_is_in_the_environment_and_not_on_the_command_line() -> None:
-    assert join._environment("secret")["RAY_AUTH_TOKEN"] == "secret"
-    assert join._environment("secret")["RAY_AUTH_MODE"] == "token"
+    variables = ray_environment("secret")
+    assert (variables["RAY_AUTH_MODE"], variables["RAY_AUTH_TOKEN"]) == ("token", "secret")
+    assert environment(PORTABLE).items() <= variables.items()
     command = join._command("127.0.0.1:6379", "10.0.0.2", 4)
     assert command[-4:] == ["--address=127.0.0.1:6379", "--block", "--node-ip-address=10.0.0.2", "--num-cpus=4"]
