@@ -40,7 +40,7 @@ def verify(
     from cluster.node.audit import verify_chain
 
     with open_display(as_json) as display:
-        view = verify_chain(home_from_environment(), replay, counting(display, "verifying", "blocks and slots"))
+        view = verify_chain(home_from_environment(), replay, counting(display, "verifying", "checked"))
     show(view, as_json, print_verified)
     if not view.valid:
         raise typer.Exit(1)

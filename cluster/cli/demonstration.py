@@ -51,7 +51,7 @@ def run_demo(as_json: bool) -> DemoView:
         with _running_site(home, as_json):
             job, miners, weights = _train(home, spec, as_json)
         with open_display(as_json) as display:
-            chain = verify_chain(home, _VERIFY_SHARE, counting(display, "verifying", "blocks and slots"))
+            chain = verify_chain(home, _VERIFY_SHARE, counting(display, "verifying", "checked"))
             audit = audit_job(home, job.job_id, _AUDIT_SHARE, counting(display, "auditing", "slots"))
     proved = job.state == "completed" and chain.valid and audit.mismatch == 0 and audit.match > 0
     return DemoView(proved=proved, job=job, miners=miners, chain=chain, audit=audit, weights=weights)
