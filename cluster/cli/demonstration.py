@@ -27,6 +27,7 @@ from cluster.wallet.names import CLIENT_KEY
 from jobs.spec.job import JobSpec
 
 _MINERS: Final = 2
+_BLOCK_INTERVAL_S: Final = 1.0
 _VERIFY_SHARE: Final = 0.02
 _AUDIT_SHARE: Final = 0.05
 
@@ -66,7 +67,11 @@ def print_proved(view: DemoView) -> None:
         ("job", f"{job.state} after {job.round} of {job.rounds} rounds, {metrics}"),
         ("state digest", job.state_digest or ""),
         ("miners", f"{len(view.miners)}, {verified} slots verified and paid"),
-        ("chain", f"{'valid' if view.chain.valid else 'NOT VALID'}, {view.chain.blocks_checked} blocks checked"),
+        (
+            "chain",
+            f"{'valid' if view.chain.valid else 'NOT VALID'}, {view.chain.blocks_checked} blocks checked, "
+            f"{job.blocks} of them mined with training steps",
+        ),
         (
             "replayed",
             f"{view.chain.slots_replayed} slots of the chain; audit: {audit.match} of {audit.sampled} match",
@@ -79,7 +84,7 @@ def print_proved(view: DemoView) -> None:
 @contextmanager
 def _running_site(home: HomeLayout, as_json: bool) -> Iterator[None]:
     with open_display(as_json) as display:
-        start_site(home, SiteSettings(miners=_MINERS, port=0), tick=waiting(display, "starting a private site"))
+        start_site(home, SiteSettings(miners=_MINERS, port=0, block_interval_s=_BLOCK_INTERVAL_S), tick=waiting(display, "starting a private site"))
     try:
         yield
     finally:

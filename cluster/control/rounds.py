@@ -21,6 +21,8 @@ _HISTORY: Final = 32
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MinerJoined:
+    """A miner is ready and holds nothing. If it was known, it was restarted, and what it held is lost."""
+
     miner: MinerId
 
 
@@ -56,7 +58,7 @@ class SlotReported:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SlotFailed:
-    """An attempt came to nothing although its miner lives; the slot is handed out again."""
+    """An attempt came to nothing although its miner lives: others get the slot, the same miner with the next tick."""
 
     slot: int
     attempt: int
@@ -68,6 +70,13 @@ class RoundOpened:
     """State `round` is there; its slots may be handed out."""
 
     round: int
+    first_attempt: int = 0
+    """Attempts are counted from here, higher each time a job goes back: what is run again is never taken for the old."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoundDropped:
+    """The job goes back: nothing that was handed out counts any more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +85,15 @@ class Tick:
 
 
 Event: TypeAlias = (
-    MinerJoined | MinerLost | MinerDraining | MinerExcluded | SlotReported | SlotFailed | RoundOpened | Tick
+    MinerJoined
+    | MinerLost
+    | MinerDraining
+    | MinerExcluded
+    | SlotReported
+    | SlotFailed
+    | RoundOpened
+    | RoundDropped
+    | Tick
 )
 
 
@@ -145,7 +162,7 @@ class Transition:
 def step(state: RoundState, event: Event, now_s: float) -> Transition:
     """What `event` at `now_s` (seconds of a monotonic clock) leads to."""
     state = _absorb(state, event, now_s)
-    state, assigned = _hand_out(state, now_s, duplicate=isinstance(event, Tick))
+    state, assigned = _hand_out(state, now_s, is_tick=isinstance(event, Tick))
     state, released = _release(state)
     state, aggregated = _complete(state)
     return Transition(state=state, effects=(*assigned, *released, *aggregated))
@@ -156,7 +173,8 @@ def _absorb(state: RoundState, event: Event, now_s: float) -> RoundState:
         case MinerJoined(miner=miner):
             if miner in state.excluded:
                 return state
-            return replace(state, miners={miner: 0, **state.miners}, draining=state.draining - {miner})
+            fresh = _remove(state, miner)
+            return replace(fresh, miners={**fresh.miners, miner: 0})
         case MinerLost(miner=miner):
             return _remove(state, miner)
         case MinerDraining(miner=miner):
@@ -165,11 +183,13 @@ def _absorb(state: RoundState, event: Event, now_s: float) -> RoundState:
             return _exclude(state, miner)
         case SlotReported():
             return _finish(state, event, now_s)
-        case SlotFailed(slot=slot, miner=miner):
-            return _give_up(state, slot, miner)
-        case RoundOpened(round=number):
-            slots = tuple(Slot(index=i) for i in range(state.slot_count))
+        case SlotFailed():
+            return _give_up(state, event)
+        case RoundOpened(round=number, first_attempt=first):
+            slots = tuple(Slot(index=i, next_attempt=first) for i in range(state.slot_count))
             return replace(state, round=number, is_open=True, slots=slots, miners=dict.fromkeys(state.miners, 0))
+        case RoundDropped():
+            return replace(state, is_open=False, slots=(), miners=dict.fromkeys(state.miners, 0))
         case Tick():
             return state
 
@@ -189,44 +209,59 @@ def _exclude(state: RoundState, miner: MinerId) -> RoundState:
 
 
 def _finish(state: RoundState, event: SlotReported, now_s: float) -> RoundState:
-    slot = state.slots[event.slot]
-    attempt = slot.find(event.attempt, event.miner)
+    attempt = _find(state, event)
     if attempt is None:
         return state
-    freed = {a.miner: state.miners[a.miner] - 1 for a in slot.attempts if a.miner in state.miners}
-    slots = (*state.slots[: event.slot], slot.finish(attempt), *state.slots[event.slot + 1 :])
+    slot = state.slots[event.slot]
+    freed = {a.miner: state.miners[a.miner] - 1 for a in slot.attempts}
     durations = (*state.durations_s, now_s - attempt.since_s)[-_HISTORY:]
-    return replace(state, slots=slots, miners={**state.miners, **freed}, durations_s=durations)
+    return replace(_with_slot(state, slot.finish(attempt)), miners={**state.miners, **freed}, durations_s=durations)
 
 
-def _give_up(state: RoundState, index: int, miner: MinerId) -> RoundState:
-    slot = state.slots[index].without(miner)
-    if slot == state.slots[index]:
+def _give_up(state: RoundState, event: SlotFailed) -> RoundState:
+    attempt = _find(state, event)
+    if attempt is None:
         return state
-    slots = (*state.slots[:index], slot, *state.slots[index + 1 :])
-    miners = {**state.miners, miner: state.miners[miner] - 1} if miner in state.miners else state.miners
-    return replace(state, slots=slots, miners=miners)
+    miners = {**state.miners, event.miner: state.miners[event.miner] - 1}
+    return replace(_with_slot(state, state.slots[event.slot].give_up(attempt)), miners=miners)
 
 
-def _hand_out(state: RoundState, now_s: float, *, duplicate: bool) -> tuple[RoundState, list[Effect]]:
+def _find(state: RoundState, event: SlotReported | SlotFailed) -> Attempt | None:
+    """The running attempt that an event is about; None if it is over, or of a round that is."""
+    return state.slots[event.slot].find(event.attempt, event.miner) if state.is_open else None
+
+
+def _with_slot(state: RoundState, slot: Slot) -> RoundState:
+    return replace(state, slots=(*state.slots[: slot.index], slot, *state.slots[slot.index + 1 :]))
+
+
+def _hand_out(state: RoundState, now_s: float, *, is_tick: bool) -> tuple[RoundState, list[Effect]]:
+    """Slots that nobody runs go out at once; with a tick also those that lag, to miners that have nothing to do."""
     if not state.is_open:
         return state, []
     slots, miners = list(state.slots), dict(state.miners)
     wanted = [slot.index for slot in slots if slot.is_open]
-    if duplicate and not wanted:
-        wanted = [slot.index for slot in slots if _lags(slot, state.durations_s, now_s)]
+    if is_tick:
+        wanted += [slot.index for slot in slots if _lags(slot, state.durations_s, now_s)]
+    free = {m for m, held in miners.items() if held < CLAIM_DEPTH and m not in state.draining}
     effects: list[Effect] = []
     for index in wanted:
-        busy = {attempt.miner for attempt in slots[index].attempts}
-        limit = 1 if busy else CLAIM_DEPTH
-        free = [m for m, held in miners.items() if held < limit and m not in state.draining and m not in busy]
-        if not free:
+        miner = _choose(slots[index], miners, free, is_tick=is_tick)
+        if miner is None:
             continue
-        miner = min(free, key=lambda m: miners[m])
         slots[index] = slots[index].assign(miner, now_s)
         miners[miner] += 1
+        if miners[miner] == CLAIM_DEPTH:
+            free.remove(miner)
         effects.append(Assign(slot=index, attempt=slots[index].attempts[-1].number, miner=miner))
     return (replace(state, slots=tuple(slots), miners=miners), effects) if effects else (state, effects)
+
+
+def _choose(slot: Slot, miners: Mapping[MinerId, int], free: set[MinerId], *, is_tick: bool) -> MinerId | None:
+    """The free miner that holds least. Those that failed the slot are asked again with a tick, if nobody else is free."""
+    busy = {attempt.miner for attempt in slot.attempts}
+    suited = [m for m in free - busy if (not busy or not miners[m]) and (is_tick or m not in slot.failed)]
+    return min(suited, key=lambda m: (m in slot.failed, miners[m], m), default=None)
 
 
 def _lags(slot: Slot, durations_s: tuple[float, ...], now_s: float) -> bool:

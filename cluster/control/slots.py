@@ -27,6 +27,8 @@ class Slot:
     index: int
     next_attempt: int = 0
     attempts: tuple[Attempt, ...] = ()
+    failed: frozenset[MinerId] = frozenset()
+    """Miners whose attempt came to nothing. The slot goes to others first."""
     winner: Attempt | None = None
 
     @property
@@ -49,6 +51,11 @@ class Slot:
     def finish(self, attempt: Attempt) -> "Slot":
         """`attempt` won; others still running are forgotten."""
         return replace(self, attempts=(), winner=attempt)
+
+    def give_up(self, attempt: Attempt) -> "Slot":
+        """`attempt` came to nothing; its miner may be asked again when there is nobody else."""
+        kept = tuple(a for a in self.attempts if a != attempt)
+        return replace(self, attempts=kept, failed=self.failed | {attempt.miner})
 
     def without(self, miner: MinerId) -> "Slot":
         """The slot after `miner` is gone: its attempts end, a win of it stays."""

@@ -1,19 +1,42 @@
 """One supervisor's chain: the view of its tip, the beacons, and how a block that was found good becomes final."""
 
+from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Final
 
 from consensus.chain.acceptance import Candidate, check_block
 from consensus.chain.genesis import genesis_beacon
 from consensus.chain.view import advance_view, open_view
 from consensus.crypto.keys import Signer
 from consensus.finality.certificate import check_certificate, derive_beacon, endorse
+from consensus.ledger.context import TransitionContext
 from consensus.ledger.state import LedgerState
+from consensus.ledger.transition import OpenTransaction, open_encoded
 from consensus.ports import WorkLog
 from consensus.primitives.integers import Digest, Height, TimeMs
 from consensus.records.block import Block, Certificate, Endorsement
 from consensus.records.genesis import Genesis
 from storage.chain_store import ChainStore
+
+_OPENED_LIMIT: Final = 20_000
+
+
+@dataclass(slots=True)
+class OpenedBefore:
+    """Transactions opened once: a round commit is seen on arrival, in every template and in the block that holds it."""
+
+    _opened: OrderedDict[bytes, OpenTransaction] = field(default_factory=OrderedDict)
+
+    def open(self, data: bytes, context: TransitionContext) -> OpenTransaction:
+        """Open an envelope of this chain, or give what it was opened to before. Raises as `open_encoded`."""
+        found = self._opened.get(data)
+        if found is None:
+            found = self._opened[data] = open_encoded(data, context)
+            if len(self._opened) > _OPENED_LIMIT:
+                self._opened.popitem(last=False)
+        return found
 
 
 class ChainService:
@@ -27,7 +50,16 @@ class ChainService:
         parent = store.load_block(Height(tip.height - 1)).header if tip.height > 1 else None
         self._load_beacon = lru_cache(maxsize=65_536)(store.load_beacon)
         state = LedgerState.from_entries(entries)
-        self.view = open_view(genesis=genesis, state=state, work=work, beacon=self.beacon, tip=block, parent=parent)
+        self.opener = OpenedBefore()
+        self.view = open_view(
+            genesis=genesis,
+            state=state,
+            work=work,
+            beacon=self.beacon,
+            tip=block,
+            parent=parent,
+            opener=self.opener.open,
+        )
 
     @property
     def chain_id(self) -> Digest:

@@ -1,7 +1,7 @@
 """Running stored rounds again, from one checkpoint to the next, and comparing everything that was recorded of them.
 
-A job is a deterministic program: from a checkpoint, the dataset and the spec, every later slot follows. So an auditor needs
-no state in between, and what it repeats is complete: each slot's report, and each round's next state.
+A job is a deterministic program: from a checkpoint, the dataset and the spec, every later slot follows. So an auditor
+needs no state in between, and what it repeats is complete: each slot's report, and each round's next state.
 """
 
 from collections.abc import Callable

@@ -98,7 +98,7 @@ class SupervisorNode:
         digest = signed.digest
         if digest in self.pool or self._stores.chain.height_of_transaction(digest) is not None:
             return digest
-        self._admit(open_transaction(signed, self.chain.view.context))
+        self._admit(self.chain.opener.open(data, self.chain.view.context))
         return digest
 
     def commit_round(self, data: bytes, reports: Sequence[bytes]) -> JobProgress:
@@ -323,11 +323,12 @@ class SupervisorNode:
 
     def _append(self, candidate: Candidate) -> None:
         self.chain.append(candidate, [self.chain.endorse(self._key, candidate.block)])
-        envelopes = [decode_signed(data) for data in candidate.block.transactions]
-        dropped = self.pool.rebase(self.chain.view, [envelope.digest for envelope in envelopes])
+        context = self.chain.view.context
+        opened = [self.chain.opener.open(data, context) for data in candidate.block.transactions]
+        dropped = self.pool.rebase(self.chain.view, [transaction.envelope.digest for transaction in opened])
         if dropped:
             self._stores.mempool.remove(signed.digest for signed in dropped)
-        messages = [open_message(envelope) for envelope in envelopes]
+        messages = [transaction.message for transaction in opened]
         self.tallies.add_block(candidate.block, messages)
         for message in messages:
             self._note(message)

@@ -4,11 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from consensus.chain.view import ChainView
-from consensus.crypto.signing import decode_signed
 from consensus.errors import EncodingError, InvalidBlockError, InvalidTransactionError, Reject
-from consensus.ledger.context import TransitionContext
 from consensus.ledger.state import LedgerState, state_root
-from consensus.ledger.transition import OpenTransaction, apply_block_body, open_transaction
+from consensus.ledger.transition import OpenTransaction, apply_block_body
 from consensus.primitives.integers import Digest, PublicKey
 from consensus.primitives.merkle import merkle_root
 from consensus.records.work import RoundCommit
@@ -30,7 +28,7 @@ def apply_body(view: ChainView, transactions: Sequence[bytes], producer: PublicK
         InvalidBlockError: the code is the one of the transaction; `transaction` in `detail` is its number.
     """
     context = view.context
-    opened = _open_all(transactions, context)
+    opened = _open_all(transactions, view)
     try:
         state = apply_block_body(view.state, opened, producer, mechanism, context)
     except InvalidTransactionError as error:
@@ -38,12 +36,13 @@ def apply_body(view: ChainView, transactions: Sequence[bytes], producer: PublicK
     return AppliedBody(history_root=_history_root(opened), state_root=state_root(state), state=state)
 
 
-def _open_all(transactions: Sequence[bytes], context: TransitionContext) -> list[OpenTransaction]:
+def _open_all(transactions: Sequence[bytes], view: ChainView) -> list[OpenTransaction]:
+    context = view.context
     opened: list[OpenTransaction] = []
     seen: set[Digest] = set()
     for number, data in enumerate(transactions):
         try:
-            transaction = open_transaction(decode_signed(data), context)
+            transaction = view.opener(data, context)
         except EncodingError as error:
             raise InvalidBlockError(Reject.ENCODING, transaction=number, error=str(error)) from error
         except InvalidTransactionError as error:

@@ -6,6 +6,7 @@ from consensus.chain.difficulty import next_target
 from consensus.ledger.context import BeaconSource, TransitionContext
 from consensus.ledger.rewards import MINED
 from consensus.ledger.state import LedgerState
+from consensus.ledger.transition import TransactionOpener, open_encoded
 from consensus.params import ConsensusParams
 from consensus.ports import WorkLog
 from consensus.primitives.integers import Digest, Height, PublicKey, Target, TimeMs
@@ -28,6 +29,7 @@ class ChainView:
     state: LedgerState
     work: WorkLog
     beacon: BeaconSource
+    opener: TransactionOpener = open_encoded
 
     @property
     def next_height(self) -> Height:
@@ -66,6 +68,7 @@ def open_view(
     beacon: BeaconSource,
     tip: Block | None = None,
     parent: Header | None = None,
+    opener: TransactionOpener = open_encoded,
 ) -> ChainView:
     """The view from a stored tip and its parent, or from genesis without a tip. `state` is the ledger there."""
     chain_id = genesis.chain_id
@@ -81,6 +84,7 @@ def open_view(
         state=state,
         work=work,
         beacon=beacon,
+        opener=opener,
     )
 
 

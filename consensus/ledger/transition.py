@@ -3,11 +3,11 @@
 Trusts nothing about a transaction but that it was read as an envelope.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, cast
+from typing import Final, TypeAlias, cast
 
-from consensus.crypto.signing import Signed, check_signature
+from consensus.crypto.signing import Signed, check_signature, decode_signed
 from consensus.errors import EncodingError, InvalidTransactionError, Reject, SignatureError
 from consensus.ledger.context import TransitionContext
 from consensus.ledger.fraud import prove_fraud
@@ -67,6 +67,20 @@ def open_transaction(envelope: Signed, context: TransitionContext) -> OpenTransa
     except SignatureError as error:
         raise InvalidTransactionError(Reject.SIGNATURE, signer=envelope.signer) from error
     return OpenTransaction(envelope, message)
+
+
+TransactionOpener: TypeAlias = Callable[[bytes, TransitionContext], OpenTransaction]
+"""Opens the canonical bytes of an envelope. A node may remember what it opened before: the result never changes."""
+
+
+def open_encoded(data: bytes, context: TransitionContext) -> OpenTransaction:
+    """Decode an envelope and open it.
+
+    Raises:
+        EncodingError: not an envelope.
+        InvalidTransactionError: OVERSIZED, ENCODING or SIGNATURE.
+    """
+    return open_transaction(decode_signed(data), context)
 
 
 def apply_transaction(state: LedgerState, signed: Signed, context: TransitionContext) -> LedgerState:
