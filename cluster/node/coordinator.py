@@ -208,14 +208,14 @@ class CoordinatorNode:
         self._handles.clear()
         self._epoch += 1
         _log.info("running from round %d; %d are committed", checkpoint.round, self._progress.next_round)
-        self._open_round(checkpoint.round, digest, self._ports.publish(checkpoint.state))
+        self._open_round(checkpoint.round, digest, self._ports.publish(checkpoint.state), checkpoint.state.size)
 
-    def _open_round(self, number: int, digest: Digest, state: StateHandle) -> None:
+    def _open_round(self, number: int, digest: Digest, state: StateHandle, numbers: int) -> None:
         self._handles[number] = state
         self.meter.round_opened(number, digest)
         end = self._progress.next_round if self._progress.is_closing else self.meter.plan.rounds
         if number < end:
-            self._start = RoundStart(epoch=self._epoch, round=number, digest=digest, state=state)
+            self._start = RoundStart(epoch=self._epoch, round=number, digest=digest, state=state, numbers=numbers)
             self._results.clear()
             self.tell(RoundOpened(round=number))
 
@@ -250,7 +250,7 @@ class CoordinatorNode:
             await self._ports.save_checkpoint(self._trainer.checkpoint(start.round + 1))
         await self._commit(commit, results)
         await self._wait_for_audits(applied)
-        self._open_round(start.round + 1, applied.state_digest, state)
+        self._open_round(start.round + 1, applied.state_digest, state, applied.state.size)
 
     async def _refuse(self, forged: tuple[SlotResult, ...]) -> None:
         """The bytes of these updates are not what was signed for. The trainer has used them already: go back."""

@@ -3,13 +3,15 @@
 import logging
 from dataclasses import dataclass
 
+import numpy as np
+
 from cluster.control.reports import ReportRules, check_report
 from cluster.control.rounds import Assign, Event, MinerExcluded, MinerLost, SlotFailed, SlotReported
-from cluster.node.ports import CoordinatorPorts, MinerGoneError, SlotReply, StateHandle
+from cluster.node.ports import CoordinatorPorts, FlatState, MinerGoneError, SlotReply, StateHandle
 from cluster.node.round_results import SlotResult
 from consensus.crypto.keys import Signer
 from consensus.crypto.signing import decode_signed, sign
-from consensus.errors import ConsensusError
+from consensus.errors import ConsensusError, InvalidReportError, Reject
 from consensus.primitives.encoding import encode
 from consensus.primitives.integers import Digest, PublicKey
 from consensus.records.work import Assignment
@@ -26,6 +28,8 @@ class RoundStart:
     round: int
     digest: Digest
     state: StateHandle
+    numbers: int
+    """How many float32 numbers the state has, and so every update."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +76,7 @@ class SlotCaller:
         try:
             signed = decode_signed(reply.report)
             report = check_report(signed, assignment, self.rules)
+            _check_size(reply.update, start.numbers)
         except ConsensusError as error:
             _log.warning("refused a report of %s: %s", effect.miner.hex()[:16], error)
             return SlotOutcome(start=start, event=MinerExcluded(miner=effect.miner))
@@ -79,3 +84,9 @@ class SlotCaller:
         return SlotOutcome(
             start=start, event=event, result=SlotResult(signed=signed, report=report, update=reply.update)
         )
+
+
+def _check_size(update: FlatState, numbers: int) -> None:
+    """Raises InvalidReportError(UPDATE). The trainer could not add it to the others, and the job would fail with it."""
+    if not isinstance(update, np.ndarray) or update.dtype != np.float32 or update.shape != (numbers,):
+        raise InvalidReportError(Reject.UPDATE, expected=numbers, actual=getattr(update, "shape", type(update)))
