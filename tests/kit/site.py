@@ -45,7 +45,6 @@ ALL_SLOTS_PPM = 1_000_000
 REWARD = Credits(1_000_000)
 
 
-
 @dataclass(frozen=True, kw_only=True)
 class Task:
     """All that a miner has when it has done its slot: what it was asked, what it would honestly answer, its key."""
@@ -227,11 +226,8 @@ class Site:
     def frauds(self) -> list[tuple[str, str]]:
         """Miner and code of every fraud that the chain holds, in order."""
         names = {miner.public_key: name for name, miner in self.miners.items()}
-        found: list[tuple[str, str]] = []
-        for message in self.messages():
-            if isinstance(message, ProveFraud):
-                found.append((names[decode_signed(message.report).signer], message.code))
-        return found
+        frauds = [message for message in self.messages() if isinstance(message, ProveFraud)]
+        return [(names[decode_signed(fraud.report).signer], fraud.code) for fraud in frauds]
 
     def messages(self) -> list[Transaction]:
         """All transactions of the chain, in order."""
@@ -332,5 +328,3 @@ def _start_job(
 
 def _part(manifest: DatasetManifest, segments: dict[Digest, bytes], part: PartName) -> Segments:
     return {ref.digest: np.frombuffer(segments[ref.digest], np.uint8) for ref in manifest.part(part)}
-
-
