@@ -63,15 +63,12 @@ def print_proved(view: DemoView) -> None:
     job, audit = view.job, view.audit
     metrics = ", ".join(f"{name} {value:.4f}" for name, value in sorted(job.metrics.items()))
     verified = sum(miner.slots_verified for miner in view.miners)
+    verdict = "valid" if view.chain.valid else "NOT VALID"
     rows = (
         ("job", f"{job.state} after {job.round} of {job.rounds} rounds, {metrics}"),
         ("state digest", job.state_digest or ""),
         ("miners", f"{len(view.miners)}, {verified} slots verified and paid"),
-        (
-            "chain",
-            f"{'valid' if view.chain.valid else 'NOT VALID'}, {view.chain.blocks_checked} blocks checked, "
-            f"{job.blocks} of them mined with training steps",
-        ),
+        ("chain", f"{verdict}, {view.chain.blocks_checked} blocks checked, {job.blocks} mined with training steps"),
         (
             "replayed",
             f"{view.chain.slots_replayed} slots of the chain; audit: {audit.match} of {audit.sampled} match",
@@ -84,7 +81,11 @@ def print_proved(view: DemoView) -> None:
 @contextmanager
 def _running_site(home: HomeLayout, as_json: bool) -> Iterator[None]:
     with open_display(as_json) as display:
-        start_site(home, SiteSettings(miners=_MINERS, port=0, block_interval_s=_BLOCK_INTERVAL_S), tick=waiting(display, "starting a private site"))
+        start_site(
+            home,
+            SiteSettings(miners=_MINERS, port=0, block_interval_s=_BLOCK_INTERVAL_S),
+            tick=waiting(display, "starting a private site"),
+        )
     try:
         yield
     finally:
