@@ -1,18 +1,21 @@
 """Which committed slots still have to be replayed, and up to which round a job can be settled.
 
 Everything here follows from final blocks: a round commit, the height that holds it and that height's beacon. After a
-restart the book is rebuilt from the ledger's pending rounds; only replays that were under way are done again.
+restart the book is rebuilt from the chain; only the replays of rounds that are not settled are done again.
 """
 
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from consensus.primitives.integers import Digest
 from consensus.records.transactions import AuditedSlot
 from consensus.records.work import SlotCommit
 from consensus.replay.sampling import is_sampled
+
+_AUDITED_AT_ONCE: Final = 4096
+"""Most slots that one settlement names, so that it fits into a transaction; a single round may have more."""
 
 
 class SlotRef(NamedTuple):
@@ -28,7 +31,7 @@ class SlotRef(NamedTuple):
 class _Round:
     number: int
     sampled: tuple[int, ...]
-    waiting: set[int]
+    waiting: set[SlotRef]
 
 
 @dataclass(slots=True)
@@ -44,8 +47,9 @@ class AuditBook:
         """Draw the slots to audit of a round whose commit is final. Returns their numbers."""
         commits = tuple(slots)
         sampled = tuple(i for i in range(len(commits)) if is_sampled(beacon, job, number, i, audit_ppm))
-        self._rounds.setdefault(job, deque()).append(_Round(number, sampled, set(sampled)))
-        self._due.extend(SlotRef(job, number, i, commits[i].report) for i in sampled)
+        references = [SlotRef(job, number, i, commits[i].report) for i in sampled]
+        self._rounds.setdefault(job, deque()).append(_Round(number, sampled, set(references)))
+        self._due.extend(references)
         return sampled
 
     def next_due(self) -> SlotRef | None:
@@ -53,21 +57,21 @@ class AuditBook:
         return self._due.popleft() if self._due else None
 
     def put_back(self, slot: SlotRef) -> None:
-        """The replay could not be done now; it stays first in line."""
-        self._due.appendleft(slot)
+        """The replay could not be done now; it stays first in line, unless its round was discarded meanwhile."""
+        if any(slot in entry.waiting for entry in self._rounds.get(slot.job, ())):
+            self._due.appendleft(slot)
 
     def record_match(self, slot: SlotRef) -> None:
-        """A replay came to the same bits."""
+        """A replay came to the same bits. It says nothing of a report that has taken this one's place meanwhile."""
         for entry in self._rounds.get(slot.job, ()):
-            if entry.number == slot.round:
-                entry.waiting.discard(slot.slot)
+            entry.waiting.discard(slot)
 
     def settleable(self, job: Digest) -> tuple[int, tuple[AuditedSlot, ...]] | None:
         """The round up to which (not including) every audit is done, with the audited slots; None if there is none."""
         upto: int | None = None
         audited: list[AuditedSlot] = []
         for entry in self._rounds.get(job, ()):
-            if entry.waiting:
+            if entry.waiting or (audited and len(audited) + len(entry.sampled) > _AUDITED_AT_ONCE):
                 break
             upto = entry.number + 1
             audited.extend(AuditedSlot(round=entry.number, slot=slot) for slot in entry.sampled)
@@ -78,6 +82,7 @@ class AuditBook:
         rounds = self._rounds.get(job)
         while rounds and rounds[0].number < upto:
             rounds.popleft()
+        self._due = deque(s for s in self._due if s.job != job or s.round >= upto)
 
     def rewind(self, job: Digest, number: int) -> None:
         """Rounds from `number` on were discarded."""

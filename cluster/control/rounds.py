@@ -71,7 +71,7 @@ class RoundOpened:
 
     round: int
     first_attempt: int = 0
-    """Attempts are counted from here, higher each time a job goes back: what is run again is never taken for the old."""
+    """Attempts count on from here, higher each time a job goes back: no report is ever taken for an earlier one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,14 +171,11 @@ def step(state: RoundState, event: Event, now_s: float) -> Transition:
 def _absorb(state: RoundState, event: Event, now_s: float) -> RoundState:
     match event:
         case MinerJoined(miner=miner):
-            if miner in state.excluded:
-                return state
-            fresh = _remove(state, miner)
-            return replace(fresh, miners={**fresh.miners, miner: 0})
+            return _join(state, miner)
         case MinerLost(miner=miner):
             return _remove(state, miner)
         case MinerDraining(miner=miner):
-            return replace(state, draining=state.draining | {miner}) if miner in state.miners else state
+            return replace(state, draining=state.draining | ({miner} & state.miners.keys()))
         case MinerExcluded(miner=miner):
             return _exclude(state, miner)
         case SlotReported():
@@ -190,8 +187,14 @@ def _absorb(state: RoundState, event: Event, now_s: float) -> RoundState:
             return replace(state, round=number, is_open=True, slots=slots, miners=dict.fromkeys(state.miners, 0))
         case RoundDropped():
             return replace(state, is_open=False, slots=(), miners=dict.fromkeys(state.miners, 0))
-        case Tick():
-            return state
+    return state
+
+
+def _join(state: RoundState, miner: MinerId) -> RoundState:
+    if miner in state.excluded:
+        return state
+    fresh = _remove(state, miner)
+    return replace(fresh, miners={**fresh.miners, miner: 0})
 
 
 def _remove(state: RoundState, miner: MinerId) -> RoundState:
@@ -245,7 +248,7 @@ def _hand_out(state: RoundState, now_s: float, *, is_tick: bool) -> tuple[RoundS
         wanted += [slot.index for slot in slots if _lags(slot, state.durations_s, now_s)]
     free = {m for m, held in miners.items() if held < CLAIM_DEPTH and m not in state.draining}
     effects: list[Effect] = []
-    for index in wanted:
+    for index in wanted if free else ():
         miner = _choose(slots[index], miners, free, is_tick=is_tick)
         if miner is None:
             continue
@@ -258,7 +261,7 @@ def _hand_out(state: RoundState, now_s: float, *, is_tick: bool) -> tuple[RoundS
 
 
 def _choose(slot: Slot, miners: Mapping[MinerId, int], free: set[MinerId], *, is_tick: bool) -> MinerId | None:
-    """The free miner that holds least. Those that failed the slot are asked again with a tick, if nobody else is free."""
+    """The free miner that holds least. Those that failed the slot are asked again with a tick, if no other is free."""
     busy = {attempt.miner for attempt in slot.attempts}
     suited = [m for m in free - busy if (not busy or not miners[m]) and (is_tick or m not in slot.failed)]
     return min(suited, key=lambda m: (m in slot.failed, miners[m], m), default=None)
