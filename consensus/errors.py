@@ -47,6 +47,7 @@ class Reject(StrEnum):
     NOT_COMMITTED = "not-committed"
     COMMITMENT_CHANGED = "commitment-changed"
     COMMITMENT_TOO_LATE = "commitment-too-late"
+    COMMITMENT_SUPERSEDED = "commitment-superseded"
     SLOT_OWNER = "slot-owner"
     STEP_NOT_IN_REPORT = "step-not-in-report"
     ASSIGNMENT = "assignment"

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from consensus.crypto.signing import Signed
-from consensus.primitives.integers import Digest, Height
+from consensus.primitives.integers import Digest, Height, PublicKey
 from consensus.records.block import Block, Certificate
 from consensus.records.work import Metric, SlotReport
 from consensus.replay.verdict import Verdict
@@ -23,8 +23,11 @@ class BlockStore(Protocol):
 class WorkLog(Protocol):
     """What is known of committed rounds, on chain or waiting to be. Leaves out the updates themselves."""
 
-    def is_report_committed(self, job: Digest, round_number: int, slot: int, report: Digest) -> bool:
-        """Whether a round commit signed by the job's coordinator names this report for this slot."""
+    def commitments(self, job: Digest, round_number: int, miner: PublicKey) -> frozenset[Digest | None]:
+        """The report of the miner's first slot in each commit of a round; None for a commit that has no slot of it.
+
+        A round that was run again has several commits; one that is not known has none.
+        """
         ...
 
     def is_start_state(self, job: Digest, round_number: int, state: Digest) -> bool:

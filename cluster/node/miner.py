@@ -79,7 +79,7 @@ class MinerNode:
         signed_report = sign(self.key, self.chain_id, report)
         block = self._mine(signed, report, signed_report)
         if template is not None:
-            self.templates.committed(assignment.job, assignment.round, signed_report)
+            self.templates.committed(template, assignment.job, assignment.round, assignment.slot, signed_report)
         return SlotReply(report=encode(signed_report), update=result.update), block
 
     def _job_of(self, signed: Signed, assignment: Assignment) -> _Job:

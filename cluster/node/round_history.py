@@ -2,12 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeAlias
 
-from consensus.primitives.integers import Digest
+from consensus.primitives.integers import Digest, PublicKey
+from consensus.records.work import SlotCommit
 
 _KEPT_ROUNDS: Final = 8192
 """Older rounds of a job are forgotten; miners renew their templates every second."""
+
+FirstReports: TypeAlias = dict[PublicKey, Digest]
 
 
 @dataclass(slots=True)
@@ -15,24 +18,25 @@ class RoundHistory:
     """Implements consensus.ports.WorkLog over round commits that were accepted."""
 
     _states: dict[Digest, dict[int, Digest]] = field(default_factory=dict)
-    _reports: dict[Digest, dict[int, tuple[frozenset[Digest], ...]]] = field(default_factory=dict)
+    _commits: dict[Digest, dict[int, tuple[FirstReports, ...]]] = field(default_factory=dict)
     kept_rounds: int = _KEPT_ROUNDS
 
-    def add(self, job: Digest, number: int, state_in: Digest, state_out: Digest, reports: Sequence[Digest]) -> None:
+    def add(self, job: Digest, number: int, state_in: Digest, state_out: Digest, slots: Sequence[SlotCommit]) -> None:
         """Remember a committed round. One committed again after a rewind keeps the reports of both."""
         states = self._states.setdefault(job, {})
         states[number], states[number + 1] = state_in, state_out
-        known = self._reports.setdefault(job, {})
-        before = known.get(number, (frozenset[Digest](),) * len(reports))
-        known[number] = tuple(seen | {report} for seen, report in zip(before, reports, strict=True))
+        known = self._commits.setdefault(job, {})
+        before, reports = known.get(number, ()), first_reports(slots)
+        if reports not in before:
+            known[number] = (*before, reports)
         forgotten = number - self.kept_rounds
         states.pop(forgotten, None)
         known.pop(forgotten, None)
 
-    def is_report_committed(self, job: Digest, round_number: int, slot: int, report: Digest) -> bool:
-        """Whether a round commit of the job's coordinator names this report for this slot."""
-        slots = self._reports.get(job, {}).get(round_number, ())
-        return slot < len(slots) and report in slots[slot]
+    def commitments(self, job: Digest, round_number: int, miner: PublicKey) -> frozenset[Digest | None]:
+        """The report of the miner's first slot in each commit of a round; None where it has no slot."""
+        commits = self._commits.get(job, {}).get(round_number, ())
+        return frozenset(reports.get(miner) for reports in commits)
 
     def is_start_state(self, job: Digest, round_number: int, state: Digest) -> bool:
         """Whether the job's committed rounds say that this round starts from `state`."""
@@ -47,4 +51,9 @@ class RoundHistory:
     def close(self, job: Digest) -> None:
         """The job is over."""
         self._states.pop(job, None)
-        self._reports.pop(job, None)
+        self._commits.pop(job, None)
+
+
+def first_reports(slots: Sequence[SlotCommit]) -> FirstReports:
+    """By miner, the report of its first slot in a round. It alone says which block the miner has committed to."""
+    return {slot.miner: slot.report for slot in reversed(slots)}

@@ -11,6 +11,7 @@ from typing import Self
 
 from cluster.config import HomeLayout
 from cluster.errors import ConflictError, NotFoundError
+from cluster.node.round_history import FirstReports, first_reports
 from cluster.node.supervisor import open_message
 from consensus.chain.acceptance import check_block
 from consensus.chain.genesis import genesis_beacon, genesis_state
@@ -20,7 +21,7 @@ from consensus.errors import ConsensusError
 from consensus.finality.certificate import check_certificate, derive_beacon
 from consensus.ledger.state import LedgerState, state_root
 from consensus.primitives.encoding import encode
-from consensus.primitives.integers import Digest, Height
+from consensus.primitives.integers import Digest, Height, PublicKey
 from consensus.records.block import Block
 from consensus.records.genesis import Genesis
 from consensus.records.work import RoundCommit
@@ -83,7 +84,7 @@ def open_stored_site(home: HomeLayout) -> Iterator[StoredSite]:
 class WholeChainWork:
     """Implements consensus.ports.WorkLog over every round commit there is, those discarded by fraud included."""
 
-    _reports: set[tuple[Digest, int, int, Digest]] = field(default_factory=set)
+    _commits: dict[tuple[Digest, int], list[FirstReports]] = field(default_factory=dict)
     _states: set[tuple[Digest, int, Digest]] = field(default_factory=set)
 
     @classmethod
@@ -97,9 +98,9 @@ class WholeChainWork:
             work._add(signed)
         return work
 
-    def is_report_committed(self, job: Digest, round_number: int, slot: int, report: Digest) -> bool:
-        """Whether a round commit names this report for this slot."""
-        return (job, round_number, slot, report) in self._reports
+    def commitments(self, job: Digest, round_number: int, miner: PublicKey) -> frozenset[Digest | None]:
+        """The report of the miner's first slot in each commit of a round; None where it has no slot."""
+        return frozenset(reports.get(miner) for reports in self._commits.get((job, round_number), ()))
 
     def is_start_state(self, job: Digest, round_number: int, state: Digest) -> bool:
         """Whether a committed round starts from this state or ended in it."""
@@ -110,7 +111,7 @@ class WholeChainWork:
         if isinstance(commit, RoundCommit):
             self._states.add((commit.job, commit.round, commit.state_in))
             self._states.add((commit.job, commit.round + 1, commit.state_out))
-            self._reports.update((commit.job, commit.round, n, slot.report) for n, slot in enumerate(commit.slots))
+            self._commits.setdefault((commit.job, commit.round), []).append(first_reports(commit.slots))
 
 
 class ChainCheck:

@@ -296,7 +296,7 @@ class SupervisorNode:
         """Keep the round history in step with a transaction that was acknowledged or is in a block."""
         match message:
             case RoundCommit(job=job, round=number, state_in=state_in, state_out=state_out, slots=slots):
-                self.history.add(job, number, state_in, state_out, [slot.report for slot in slots])
+                self.history.add(job, number, state_in, state_out, slots)
             case ProveFraud(job=job, report=data):
                 report = decode(decode_signed(data).body, SlotReport)
                 self._excluded.add(report.miner)
@@ -362,8 +362,7 @@ class SupervisorNode:
         state = self.chain.view.state
         for job in [job for job, account in state.jobs.items() if account.status is JobStatus.RUNNING]:
             for pending in state.pending_rounds(job):
-                reports = [slot.report for slot in pending.slots]
-                self.history.add(job, pending.round, pending.state_in, pending.state_out, reports)
+                self.history.add(job, pending.round, pending.state_in, pending.state_out, pending.slots)
                 self._draw(job, pending.round, pending.slots, pending.height)
         for signed in self._stores.mempool.load_waiting():
             self._readmit(signed)

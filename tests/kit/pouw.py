@@ -53,7 +53,7 @@ class PouwDraft:
     def commit(self) -> "PouwDraft":
         """Note the commitment as committed by its round, as the coordinator would."""
         report, signed = self.commitment, self.sign(self.committer, self.commitment)
-        self.chain.work.reports[report.job, report.round, report.slot] = signed.digest
+        self.chain.work.reports[report.job, report.round, report.miner] = signed.digest
         return self
 
 

@@ -2,7 +2,7 @@
 
 from consensus.crypto.signing import Signed
 from consensus.primitives.digest import sha256
-from consensus.primitives.integers import Digest
+from consensus.primitives.integers import Digest, PublicKey
 from consensus.records.work import Assignment, RoundCommit, SlotCommit, SlotReport, StepRecord
 from tests.kit.genesis import public_key
 
@@ -16,11 +16,11 @@ class DictWorkLog:
     """The `WorkLog` port backed by two dictionaries that a test may fill as it likes."""
 
     def __init__(self) -> None:
-        self.reports: dict[tuple[Digest, int, int], Digest] = {}
+        self.reports: dict[tuple[Digest, int, PublicKey], Digest] = {}
         self.states: dict[tuple[Digest, int], Digest] = {}
 
-    def is_report_committed(self, job: Digest, round_number: int, slot: int, report: Digest) -> bool:
-        return self.reports.get((job, round_number, slot)) == report
+    def commitments(self, job: Digest, round_number: int, miner: PublicKey) -> frozenset[Digest | None]:
+        return frozenset([self.reports.get((job, round_number, miner))])
 
     def is_start_state(self, job: Digest, round_number: int, state: Digest) -> bool:
         return self.states.get((job, round_number)) == state

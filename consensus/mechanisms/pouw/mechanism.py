@@ -74,6 +74,8 @@ def _check_assignment(assignment: Assignment, report: SlotReport, producer: Publ
         raise InvalidBlockError(Reject.ASSIGNMENT, miner=producer, round=report.round, slot=report.slot)
     if not work.is_start_state(report.job, report.round, assignment.state):
         raise InvalidBlockError(Reject.STATE_UNKNOWN, round=report.round, actual=assignment.state)
+    if report.steps and report.steps[0].weights_in != assignment.state:
+        raise InvalidBlockError(Reject.WEIGHTS_IN, expected=assignment.state, actual=report.steps[0].weights_in)
 
 
 def _check_steps(report: SlotReport) -> None:
@@ -96,8 +98,19 @@ def _check_commitment(opened: OpenSeal, header: Header, params: ConsensusParams,
             Reject.COMMITMENT_TOO_LATE, committed=commitment.round, used=report.round, lead=params.commit_lead
         )
     digest = opened.signed_commitment.digest
-    if not work.is_report_committed(commitment.job, commitment.round, commitment.slot, digest):
+    if digest not in work.commitments(commitment.job, commitment.round, commitment.miner):
         raise InvalidBlockError(Reject.NOT_COMMITTED, round=commitment.round, slot=commitment.slot, report=digest)
+    _check_newest(commitment, report.round - params.commit_lead, work)
+
+
+def _check_newest(commitment: SlotReport, last_round: int, work: WorkLog) -> None:
+    """A result can be tried with one header: that of the miner's first slot in the last round where it had one.
+
+    Otherwise each report could commit to another header, and every result be tried with all of them.
+    """
+    for number in range(commitment.round + 1, last_round + 1):
+        if None not in work.commitments(commitment.job, number, commitment.miner):
+            raise InvalidBlockError(Reject.COMMITMENT_SUPERSEDED, committed=commitment.round, newer=number)
 
 
 def _winning_step(opened: OpenSeal, params: ConsensusParams) -> StepRecord:

@@ -180,7 +180,24 @@ def test_refuses_a_header_other_than_the_committed_one(draft: PouwDraft) -> None
 
 def test_refuses_a_commitment_of_too_late_a_round(draft: PouwDraft) -> None:
     assert refused(with_commitment(draft, round=COMMITTED_ROUND + 1)) is Reject.COMMITMENT_TOO_LATE
-    draft.chain.check(with_commitment(draft, round=COMMITTED_ROUND - 1).block())
+
+
+def test_refuses_a_commitment_that_a_newer_one_stands_before(draft: PouwDraft) -> None:
+    older = with_commitment(draft, round=COMMITTED_ROUND - 1)
+    assert refused(older) is Reject.COMMITMENT_SUPERSEDED
+    del draft.chain.work.reports[draft.report.job, COMMITTED_ROUND, draft.miner.public_key]
+    draft.chain.check(older.block())
+
+
+def test_a_report_in_the_lead_supersedes_nothing(draft: PouwDraft) -> None:
+    newer = make_report(make_assignment(draft.report.job, WINNING_ROUND - 1), template=word("another"))
+    change(draft, commitment=newer).commit()
+    draft.chain.check(draft.block())
+
+
+def test_refuses_a_report_whose_first_step_starts_elsewhere(draft: PouwDraft) -> None:
+    steps = (replace(draft.report.steps[0], weights_in=word("elsewhere")), *draft.report.steps[1:])
+    assert refused(with_report(draft, steps=steps)) is Reject.WEIGHTS_IN
 
 
 def test_refuses_a_hash_that_is_not_below_the_target() -> None:
@@ -197,6 +214,6 @@ def test_refuses_an_assignment_by_a_coordinator_that_was_replaced(draft: PouwDra
 
 
 def test_a_committed_report_may_be_of_any_slot(draft: PouwDraft) -> None:
-    earlier = make_assignment(draft.report.job, 0, 1)
+    earlier = make_assignment(draft.report.job, COMMITTED_ROUND, 1)
     commitment = make_report(earlier, template=draft.header.template_hash)
     draft.chain.check(change(draft, commitment=commitment).commit().block())
