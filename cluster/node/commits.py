@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Coroutine
 from typing import Final
 
 from cluster.node.ports import CoordinatorPorts, JobProgress
@@ -14,7 +15,10 @@ _log = logging.getLogger("pouw.coordinator")
 
 
 class CommitQueue:
-    """Sends round commits one after the other. After a refusal it drops what is queued: the chain has gone back."""
+    """Sends round commits one after the other. After a refusal it drops what is queued: the chain has gone back.
+
+    Any other error (a full disk) ends it, and every method that needs it raises that error from then on.
+    """
 
     def __init__(self, ports: CoordinatorPorts) -> None:
         self._ports = ports
@@ -29,11 +33,16 @@ class CommitQueue:
 
     async def put(self, commit: bytes, reports: tuple[bytes, ...]) -> None:
         """Queue one round; waits while too many are queued."""
-        await self._queue.put((commit, reports))
+        await self._with_sender(self._queue.put((commit, reports)))
+
+    def check(self) -> None:
+        """Raises what ended the sending task, if something did."""
+        if self._task is not None and self._task.done():
+            self._task.result()
 
     async def drain(self) -> None:
         """Wait until all that was queued is durable (or refused), then forget a refusal."""
-        await self._queue.join()
+        await self._with_sender(self._queue.join())
         self.refused = None
 
     async def stop(self) -> None:
@@ -41,6 +50,16 @@ class CommitQueue:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _with_sender(self, waiting: Coroutine[None, None, None]) -> None:
+        """Wait for something that may need the sending task to go on; raises what ended that, if it ends first."""
+        waiter = asyncio.ensure_future(waiting)
+        try:
+            await asyncio.wait({waiter} | ({self._task} if self._task else set()), return_when=asyncio.FIRST_COMPLETED)
+            self.check()
+            await waiter
+        finally:
+            waiter.cancel()
 
     async def _send(self) -> None:
         while True:

@@ -15,17 +15,29 @@ from cluster.control.reports import ReportRules
 from cluster.control.rounds import (
     Aggregate,
     Assign,
+    Effect,
     Event,
     MinerExcluded,
     Release,
+    RoundDropped,
     RoundOpened,
     RoundState,
+    SlotFailed,
+    SlotReported,
     Tick,
     step,
 )
 from cluster.control.slots import Attempt, MinerId
 from cluster.node.commits import CommitQueue
-from cluster.node.ports import AppliedRound, CoordinatorPorts, JobOpening, JobProgress, RoundTrainer, StateHandle
+from cluster.node.ports import (
+    AppliedRound,
+    Checkpoint,
+    CoordinatorPorts,
+    JobOpening,
+    JobProgress,
+    RoundTrainer,
+    StateHandle,
+)
 from cluster.node.progress import ProgressMeter
 from cluster.node.round_results import (
     RoundResults,
@@ -46,8 +58,10 @@ from jobs.errors import TrainingDivergedError
 
 _TICK_S: Final = 1.0
 _SETTLE_POLL_S: Final = 0.05
+_ATTEMPTS_BITS: Final = 16
+"""Attempts of a slot are told apart by so many bits; the rest of the number says how often the job went back."""
 _DIVERGENCES: Final = 2
-"""So many results that are not finite end the job: one miner alone cannot make it fail, or hide that it does."""
+"""So many miners that say a slot diverges end the job; one alone only if there is no other, asked twice."""
 _RETAINED_BYTES: Final = 2 * 1024**3
 """Most bytes of states kept for audits; beyond it the next round waits until older ones are settled."""
 
@@ -86,7 +100,7 @@ class CoordinatorNode:
         self._start: RoundStart | None = None
         self._progress = JobProgress()
         self._epoch = 0
-        self._divergences = 0
+        self._diverged: dict[int, set[MinerId]] = {}
         self._must_go_back = False
         self._is_over = False
         self._calls: set[asyncio.Task[None]] = set()
@@ -149,14 +163,13 @@ class CoordinatorNode:
             self.tell(Tick())
 
     async def _handle(self, message: Event | SlotOutcome) -> None:
-        event = message if not isinstance(message, SlotOutcome) else await self._take_outcome(message)
+        self._commits.check()
         if self._must_go_back or self._commits.refused is not None:
             await self._restore()
+        event = message if not isinstance(message, SlotOutcome) else await self._take_outcome(message)
         if event is None:
             return
-        transition = step(self._rounds, event, self._ports.now_s())
-        self._rounds = transition.state
-        for effect in transition.effects:
+        for effect in self._decide(event):
             match effect:
                 case Assign():
                     self._begin_call(effect)
@@ -165,20 +178,29 @@ class CoordinatorNode:
                 case Aggregate(winners=winners):
                     await self._finish_round(winners)
 
-    async def _take_outcome(self, outcome: SlotOutcome) -> Event | None:
-        """The event that an outcome stands for; None if it belongs to a round that is over."""
-        if outcome.diverged is not None:
-            await self._count_divergence(outcome.diverged)
-        if outcome.start is self._start:
-            if outcome.result is not None:
-                self._results.add(outcome.result)
-            return outcome.event
-        is_about_slot = outcome.result is not None or outcome.diverged is not None
-        return None if is_about_slot else outcome.event
+    def _decide(self, event: Event) -> tuple[Effect, ...]:
+        transition = step(self._rounds, event, self._ports.now_s())
+        self._rounds = transition.state
+        return transition.effects
 
-    async def _count_divergence(self, error: TrainingDivergedError) -> None:
-        self._divergences += 1
-        if self._divergences >= _DIVERGENCES:
+    async def _take_outcome(self, outcome: SlotOutcome) -> Event | None:
+        """The event that an outcome stands for; None if it is about a slot of a round that is over."""
+        if outcome.start is not self._start:
+            return None if isinstance(outcome.event, SlotReported | SlotFailed) else outcome.event
+        if outcome.result is not None:
+            self._results.add(outcome.result)
+        if outcome.diverged is not None and isinstance(outcome.event, SlotFailed):
+            await self._note_divergence(outcome.event, outcome.diverged)
+        return outcome.event
+
+    async def _note_divergence(self, failed: SlotFailed, error: TrainingDivergedError) -> None:
+        """A cheat may say so of any slot, but not make another miner say the same."""
+        if not self._rounds.is_open or self._rounds.slots[failed.slot].is_done:
+            return
+        miners = self._diverged.setdefault(failed.slot, set())
+        is_alone_in_it = failed.miner in miners and self._rounds.miners.keys() <= miners
+        miners.add(failed.miner)
+        if len(miners) >= _DIVERGENCES or is_alone_in_it:
             self._is_over = True
             await self._commits.drain()
             await self._ports.fail_job(str(error))
@@ -197,18 +219,30 @@ class CoordinatorNode:
     async def _restore(self) -> None:
         """Take up the job from the newest checkpoint that no audit has to look behind."""
         self._must_go_back = False
+        self._start = None
+        self._decide(RoundDropped())
         await self._commits.drain()
         self._progress = self._commits.progress = await self._ports.load_progress()
         for miner in self._progress.excluded:
-            self._rounds = step(self._rounds, MinerExcluded(miner=miner), self._ports.now_s()).state
-        checkpoint = await self._ports.load_checkpoint(self._progress.settled_round)
-        if checkpoint is None:
-            checkpoint = await asyncio.to_thread(self._trainer.initial)
+            self._decide(MinerExcluded(miner=miner))
+        checkpoint = await self._load_checkpoint()
         digest = await asyncio.to_thread(self._trainer.load, checkpoint)
+        if checkpoint.round == self._progress.next_round:
+            self._check_reproduced(checkpoint.round, digest)
         self._handles.clear()
         self._epoch += 1
         _log.info("running from round %d; %d are committed", checkpoint.round, self._progress.next_round)
         self._open_round(checkpoint.round, digest, self._ports.publish(checkpoint.state), checkpoint.state.size)
+
+    async def _load_checkpoint(self) -> Checkpoint:
+        """The newest usable checkpoint. A last state that an audit took back may still be stored: it is passed over."""
+        at_most = self._progress.settled_round
+        while (checkpoint := await self._ports.load_checkpoint(at_most)) is not None:
+            is_last = self._progress.is_closing and checkpoint.round == self._progress.next_round
+            if is_last or self.meter.plan.leaves_checkpoint(checkpoint.round - 1):
+                return checkpoint
+            at_most = checkpoint.round - 1
+        return await asyncio.to_thread(self._trainer.initial)
 
     def _open_round(self, number: int, digest: Digest, state: StateHandle, numbers: int) -> None:
         self._handles[number] = state
@@ -217,7 +251,8 @@ class CoordinatorNode:
         if number < end:
             self._start = RoundStart(epoch=self._epoch, round=number, digest=digest, state=state, numbers=numbers)
             self._results.clear()
-            self.tell(RoundOpened(round=number))
+            self._diverged.clear()
+            self.tell(RoundOpened(round=number, first_attempt=self._progress.frauds << _ATTEMPTS_BITS))
 
     async def _finish_round(self, winners: tuple[Attempt, ...]) -> None:
         assert self._start is not None  # noqa: S101 - a round was open until now
@@ -256,9 +291,7 @@ class CoordinatorNode:
         """The bytes of these updates are not what was signed for. The trainer has used them already: go back."""
         for result in forged:
             _log.warning("miner %s sent other bytes than it signed for", result.report.miner.hex()[:16])
-            self._rounds = step(
-                self._rounds, MinerExcluded(miner=MinerId(result.report.miner)), self._ports.now_s()
-            ).state
+            self._decide(MinerExcluded(miner=MinerId(result.report.miner)))
         await self._restore()
 
     async def _measure(self, number: int, state: StateHandle) -> tuple[Metric, ...]:
@@ -272,9 +305,13 @@ class CoordinatorNode:
             await self._commits.put(message, tuple(encode(r.signed) for r in results))
             if commit.final:
                 self._progress = replace(self._progress, is_closing=True, next_round=commit.round + 1)
-        elif commit.round == self._progress.next_round - 1 and commit.state_out != self._progress.state:
-            found, committed = commit.state_out.hex()[:16], (self._progress.state or b"").hex()[:16]
-            raise ConsensusError(f"round {commit.round} came to state {found} but {committed} is committed")
+        elif commit.round == self._progress.next_round - 1:
+            self._check_reproduced(commit.round + 1, commit.state_out)
+
+    def _check_reproduced(self, number: int, digest: Digest) -> None:
+        if self._progress.state not in (None, digest):
+            found, committed = digest.hex()[:16], (self._progress.state or b"").hex()[:16]
+            raise ConsensusError(f"round {number} would start from state {found} but {committed} is committed")
 
     async def _wait_for_audits(self, applied: AppliedRound) -> None:
         """Let go of settled states; wait while too many are not settled."""
@@ -282,7 +319,8 @@ class CoordinatorNode:
         while True:
             for number in [n for n in self._handles if n < self._commits.progress.settled_round]:
                 del self._handles[number]
-            if len(self._handles) < limit or self._must_go_back or self._is_over:
+            must_stop = self._must_go_back or self._is_over or self._commits.refused is not None
+            if len(self._handles) < limit or must_stop:
                 return
             await asyncio.sleep(_SETTLE_POLL_S)
             self._commits.progress = await self._ports.load_progress()

@@ -41,6 +41,8 @@ class JobProgress:
     is_closing: bool = False
     """No more rounds are taken."""
     excluded: tuple[MinerId, ...] = ()
+    frauds: int = 0
+    """How many were proven in this job, each of which may have taken it back."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,13 +134,13 @@ class CoordinatorPorts(Protocol):
         ...
 
     async def run_slot(self, miner: MinerId, assignment: bytes, state: StateHandle) -> SlotReply:
-        """Raises MinerGoneError, jobs.errors.TrainingDivergedError."""
+        """Raises MinerGoneError, jobs.errors.TrainingDivergedError, or whatever else went wrong at the miner."""
         ...
 
     async def commit_round(self, commit: bytes, reports: tuple[bytes, ...]) -> JobProgress:
         """Hand in a signed RoundCommit with its slot reports. Durable when this returns.
 
-        Raises consensus.errors.RejectedError when the chain has gone back meanwhile.
+        Raises consensus.errors.RejectedError when the chain has gone back meanwhile. Any other error ends the run.
         """
         ...
 

@@ -53,7 +53,7 @@ class SlotCaller:
     ports: CoordinatorPorts
 
     async def call(self, start: RoundStart, effect: Assign) -> SlotOutcome:
-        """Have the slot run. A miner that is gone, diverges or cheats gives the event that says so."""
+        """Have the slot run. A miner that is gone, diverges, fails or cheats gives the event that says so."""
         assignment = Assignment(
             job=self.job,
             round=start.round,
@@ -70,6 +70,9 @@ class SlotCaller:
             return SlotOutcome(start=start, event=MinerLost(miner=effect.miner))
         except TrainingDivergedError as error:
             return SlotOutcome(start=start, event=failed, diverged=error)
+        except Exception:  # noqa: BLE001 - whatever a miner raises, it costs one slot and not the job
+            _log.exception("miner %s could not run a slot", effect.miner.hex()[:16])
+            return SlotOutcome(start=start, event=failed)
         return self._judge(start, effect, assignment, reply)
 
     def _judge(self, start: RoundStart, effect: Assign, assignment: Assignment, reply: SlotReply) -> SlotOutcome:
