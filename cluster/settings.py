@@ -31,8 +31,9 @@ class SiteSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Actors that replay slots for the supervisors."""
     port: Annotated[int, msgspec.Meta(ge=0, le=65535)] | None = None
     """Port of the gateway on 127.0.0.1; none: 8470 if it is free, else any free one; 0: any free one."""
-    node_ip: str = "127.0.0.1"
-    """Address under which other machines of the site reach this one. Ray listens there."""
+    node_ip: str = "127.0.0.2"
+    """Address under which other machines of the site reach this one. Ray listens there. The default is a loopback
+    address that only this machine can talk to; 127.0.0.1 itself Ray would replace by the machine's outer address."""
     network: Annotated[str, msgspec.Meta(min_length=1, max_length=64)] = "pouw"
     """Name of the chain; part of genesis."""
     block_interval_s: Annotated[float, msgspec.Meta(gt=0, le=86_400)] = 5.0

@@ -11,6 +11,7 @@ from cluster.genesis import site_genesis
 from cluster.node.supervisor import NodeStores, SupervisorNode
 from cluster.settings import SiteSettings
 from cluster.wallet.keystore import client_keystore, site_keystore
+from cluster.wallet.names import CLIENT_KEY
 from consensus.chain.genesis import genesis_state
 from consensus.primitives.integers import Digest, TimeMs
 from consensus.records.genesis import Genesis
@@ -23,7 +24,6 @@ from storage.mempool_store import MempoolStore
 from storage.report_store import ReportStore
 
 SUPERVISOR_KEY: Final = "supervisor-0"
-CLIENT_KEY: Final = "default"
 
 
 def wall_clock_ms() -> TimeMs:

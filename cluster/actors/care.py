@@ -207,6 +207,7 @@ class SiteCare:
             name,
             options=Miner.OPTIONS,
             is_detached=True,
+            is_at_home=False,
             home=self.home,
             chain_id=self.chain_id,
             params=self.params,

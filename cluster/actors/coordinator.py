@@ -1,6 +1,7 @@
 """The coordinator as a Ray actor: one for each running job. Implements CoordinatorNode's ports over Ray."""
 
 import asyncio
+import importlib
 import logging
 import os
 import time
@@ -154,11 +155,14 @@ class Coordinator:
 
     async def _run(self) -> None:
         supervisor = require_actor(SUPERVISOR)
+        torch_loaded = asyncio.create_task(asyncio.to_thread(importlib.import_module, "torch"))
         opening: JobOpening = await supervisor.open_job.remote(self._job, self._key.public_key)
         self._segments = supervisor.load_part.remote(self._job, "train")
+        verifier_ready = supervisor.verifier_for.remote(self._job)
         program = await asyncio.to_thread(job_program, opening)
+        await torch_loaded
         trainer = await asyncio.to_thread(ProgramTrainer, program, threads=_THREADS)
-        await supervisor.verifier_for.remote(self._job)
+        await verifier_ready
         replay_class = await require_actor(VERIFIER).replay_class.remote(self._job)
         self._ports = RayPorts(job=self._job, layout=encode(trainer.layout))
         self._opening = opening

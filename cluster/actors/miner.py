@@ -13,7 +13,6 @@ from cluster.actors.names import SUPERVISOR
 from cluster.actors.remote import cause_of, find_actor
 from cluster.config import HomeLayout
 from cluster.logs import configure_logging
-from cluster.node.miner import MinerNode
 from cluster.node.ports import FlatState, JobOpening
 from cluster.node.training import Segments
 from cluster.wallet.keystore import site_keystore
@@ -32,6 +31,8 @@ class Miner:
     OPTIONS: Final[dict[str, Any]] = {"num_cpus": 1, "max_restarts": 0, "concurrency_groups": {"control": 2}}
 
     def __init__(self, *, home: str, name: str, chain_id: bytes, params: ConsensusParams) -> None:
+        from cluster.node.miner import MinerNode  # loads torch: here, not where the actor is started from
+
         layout = HomeLayout(root=Path(home))
         configure_logging(layout, name)
         key = site_keystore(layout).load_or_create(name)

@@ -3,6 +3,7 @@
 from typing import Any, TypeAlias
 
 import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from cluster.actors.names import NAMESPACE
 
@@ -11,12 +12,25 @@ Handle: TypeAlias = Any
 
 
 def spawn(
-    kind: type[Any], name: str, *, options: dict[str, Any], is_detached: bool = False, **arguments: object
+    kind: type[Any],
+    name: str,
+    *,
+    options: dict[str, Any],
+    is_detached: bool = False,
+    is_at_home: bool = True,
+    **arguments: object,
 ) -> Handle:
-    """Start an actor under a name, or take the one that has it. A detached one outlives the process that started it."""
-    named = {"name": name, "namespace": NAMESPACE, "get_if_exists": True}
+    """Start an actor under a name, or take the one that has it.
+
+    A detached one outlives the process that started it. One that is at home needs the files of the site's home, so it
+    runs, and restarts, on the node of the caller only.
+    """
+    named: dict[str, Any] = {"name": name, "namespace": NAMESPACE, "get_if_exists": True}
     if is_detached:
         named["lifetime"] = "detached"
+    if is_at_home:
+        node = ray.get_runtime_context().get_node_id()
+        named["scheduling_strategy"] = NodeAffinitySchedulingStrategy(node_id=node, soft=False)
     return ray.remote(**options)(kind).options(**named).remote(name=name, **arguments)
 
 

@@ -8,7 +8,6 @@ from cluster.config import HomeLayout
 from cluster.logs import configure_logging
 from cluster.node.ports import FlatState, JobOpening
 from cluster.node.training import Segments
-from cluster.node.verifier import VerifierNode
 from consensus.primitives.integers import Digest
 from consensus.records.work import Metric, SlotReport
 from consensus.replay.verdict import Verdict
@@ -23,6 +22,8 @@ class Verifier:
     OPTIONS: Final[dict[str, Any]] = {"num_cpus": 0, "max_restarts": -1}
 
     def __init__(self, *, home: str, name: str) -> None:
+        from cluster.node.verifier import VerifierNode  # loads torch: here, not where the actor is started from
+
         configure_logging(HomeLayout(root=Path(home)), name)
         os.nice(_NICE)
         self._node = VerifierNode()

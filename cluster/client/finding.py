@@ -7,6 +7,7 @@ from cluster.api.client import GatewayClient
 from cluster.client.connection import connect
 from cluster.config import HomeLayout
 from cluster.errors import ConflictError, NotFoundError, UnreachableError, UsageError
+from cluster.job_names import match_job
 from cluster.views import JobView
 
 _JOB_ID: Final = re.compile(r"[0-9a-f]{64}")
@@ -25,18 +26,7 @@ def find_job(client: GatewayClient, text: str) -> JobView:
         NotFoundError: no job of that id or name.
         UsageError: several jobs fit.
     """
-    if is_job_id(text):
-        jobs = client.status(text).jobs
-        matches = [job for job in jobs if job.job_id == text]
-    else:
-        jobs = client.status().jobs
-        matches = [job for job in jobs if job.job_id.startswith(text)] or [job for job in jobs if job.name == text]
-    if not matches:
-        raise NotFoundError(f"there is no job {text!r}", hint="list them with: pouw jobs", code="no-job")
-    if len(matches) > 1:
-        listed = ", ".join(job.job_id[:_SHORT] for job in matches)
-        raise UsageError(f"{len(matches)} jobs fit {text!r}: {listed}", hint="give more of the id", code="ambiguous")
-    return matches[0]
+    return match_job(client.status().jobs, text)
 
 
 def find_finished(client: GatewayClient, text: str) -> tuple[str, str]:

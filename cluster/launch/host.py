@@ -21,12 +21,12 @@ from typing import Final
 import msgspec
 
 from cluster.config import HomeLayout, SiteFile, mark_process, remove_site_file, write_site_file
-from cluster.errors import ClusterError
+from cluster.errors import ClusterError, UsageError
+from cluster.launch.ray_environment import ray_environment
 from cluster.secret_file import load_or_create_token, replace_secret
 from cluster.settings import SiteSettings
 from cluster.views import ErrorView
 from consensus.records.genesis import Genesis
-from jobs.determinism import environment
 from jobs.errors import JobError
 from storage.errors import StorageError
 
@@ -78,6 +78,10 @@ def _stop_event() -> threading.Event:
 def _start(home: HomeLayout, settings: SiteSettings, running: ExitStack) -> None:
     from cluster.wiring import create_chain
 
+    if settings.supervisors != 1:
+        raise UsageError(
+            f"a site has one supervisor for now, not {settings.supervisors}", hint="leave --supervisors out"
+        )
     home.create()
     genesis = create_chain(home, settings)
     _set_environment(home)
@@ -116,15 +120,7 @@ def _start(home: HomeLayout, settings: SiteSettings, running: ExitStack) -> None
 
 def _set_environment(home: HomeLayout) -> None:
     """Ray's token, and the replay class that torch reads when a worker imports it; workers inherit both."""
-    os.environ.update(environment("portable"))
-    os.environ.update(
-        RAY_AUTH_MODE="token",
-        RAY_AUTH_TOKEN=load_or_create_token(home.ray_token),
-        RAY_USAGE_STATS_ENABLED="0",
-        RAY_worker_niceness="0",
-        RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO="0",
-        RAY_DEDUP_LOGS="0",
-    )
+    os.environ.update(ray_environment(load_or_create_token(home.ray_token)))
 
 
 def _object_store_bytes() -> int:
