@@ -1,0 +1,50 @@
+"""The record of the last measurements: one flat JSON object.
+
+A figure is under its name, what it was computed from under `name.detail`, and when it was taken under `name.date`.
+Figures that a run leaves out keep their last value as long as machine and versions are the same. Quick runs are kept
+in a file of their own: they show that a benchmark works, not how fast anything is.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from benchmarks.child import Value
+from benchmarks.machine import describe_machine
+
+FOLDER: Final = Path(__file__).resolve().parent / "results"
+Record = dict[str, Value]
+
+
+def results_file(*, quick: bool) -> Path:
+    """Where a run is recorded."""
+    return FOLDER / ("quick.json" if quick else "latest.json")
+
+
+def record(path: Path, measured: Mapping[str, Value], names: Iterable[str], *, load: float) -> Record:
+    """Put the figures `names`, with their details, into the file, and return all that is in it then."""
+    machine: Record = dict(describe_machine())
+    before = _load(path)
+    is_same = all(before.get(key) == value for key, value in machine.items())
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    dates: Record = {f"{name}.date": now for name in names if name in measured}
+    loads: Record = {f"{name}.load_before": load for name in names if name in measured}
+    merged: Record = {**(before if is_same else {}), **machine, "date": now, **measured, **dates, **loads}
+    _save(path, merged)
+    return merged
+
+
+def _load(path: Path) -> Record:
+    if not path.exists():
+        return {}
+    loaded: Record = json.loads(path.read_text())
+    return loaded
+
+
+def _save(path: Path, merged: Record) -> None:
+    path.parent.mkdir(exist_ok=True)
+    partial = path.with_suffix(".tmp")
+    partial.write_text(json.dumps(dict(sorted(merged.items())), indent=2) + "\n")
+    partial.rename(path)

@@ -1,0 +1,56 @@
+"""Every figure with its budget, and the module that measures it."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final, Literal
+
+Side = Literal["at least", "at most"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figure:
+    """One measured number. `module` may measure several figures in one run."""
+
+    name: str
+    module: str
+    meaning: str
+    budget: float
+    side: Side
+
+    def is_met(self, value: float) -> bool:
+        """Whether a value keeps the budget."""
+        return value >= self.budget if self.side == "at least" else value <= self.budget
+
+
+def _at_least(budget: float, name: str, module: str, meaning: str) -> Figure:
+    return Figure(name=name, module=f"benchmarks.{module}", meaning=meaning, budget=budget, side="at least")
+
+
+def _at_most(budget: float, name: str, module: str, meaning: str) -> Figure:
+    return Figure(name=name, module=f"benchmarks.{module}", meaning=meaning, budget=budget, side="at most")
+
+
+FIGURES: Final = (
+    _at_least(1.0, "train_h1_vs_ray_train", "training_speed", "samples/s, merging every step, over Ray Train DDP"),
+    _at_least(1.12, "train_h8_vs_ray_train", "training_speed", "samples/s, merging every 8 steps, over Ray Train DDP"),
+    _at_least(0.0, "limit_share_h1", "training_speed", "share of the forward+backward limit, merging every step"),
+    _at_least(0.95, "limit_share_h8", "training_speed", "share of the forward+backward limit, merging every 8 steps"),
+    _at_least(1.0, "digest_gb_s", "digest_speed", "bulk digest of 256 MB on one core, GB/s"),
+    _at_most(0.02, "replay_cost_share", "replay_cost", "replay for accepted blocks over the training they stand for"),
+    _at_most(1.0, "miner_extra_bytes_share", "miner_memory", "a miner's memory beyond plain training's, in states"),
+    _at_most(300.0, "status_ms", "command_time", "pouw status with the site up, wall time"),
+    _at_most(300.0, "help_ms", "command_time", "pouw --help, wall time"),
+    _at_least(2000.0, "verify_blocks_s", "chain_speed", "blocks/s of a whole chain checked from LMDB, no replay"),
+    _at_most(2.0, "coordinator_ms_per_slot", "coordinator_time", "coordinator's own time, worst of 1 to 256 miners"),
+    _at_most(1.0, "miner_kill_lost_slots", "miner_kill", "slots run again after kill -9 of a miner, per kill"),
+)
+
+
+def modules_of(names: Iterable[str]) -> dict[str, list[str]]:
+    """The wanted figures by module, in the suite's order."""
+    wanted = set(names)
+    modules: dict[str, list[str]] = {}
+    for figure in FIGURES:
+        if figure.name in wanted:
+            modules.setdefault(figure.module, []).append(figure.name)
+    return modules
