@@ -6,7 +6,7 @@ from typing import Final
 from cluster.api.client import GatewayClient
 from cluster.client.connection import connect
 from cluster.config import HomeLayout
-from cluster.errors import ConflictError, NotFoundError, UnreachableError, UsageError
+from cluster.errors import ConflictError, UnreachableError, UsageError
 from cluster.job_names import match_job
 from cluster.views import JobView
 

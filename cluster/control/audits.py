@@ -96,6 +96,11 @@ class AuditBook:
         self._rounds.pop(job, None)
         self._due = deque(s for s in self._due if s.job != job)
 
+    def clear(self) -> None:
+        """Forget everything."""
+        self._rounds.clear()
+        self._due.clear()
+
     @property
     def backlog(self) -> int:
         """Slots waiting for a replay."""

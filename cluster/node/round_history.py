@@ -53,6 +53,11 @@ class RoundHistory:
         self._states.pop(job, None)
         self._commits.pop(job, None)
 
+    def clear(self) -> None:
+        """Forget everything."""
+        self._states.clear()
+        self._commits.clear()
+
 
 def first_reports(slots: Sequence[SlotCommit]) -> FirstReports:
     """By miner, the report of its first slot in a round. It alone says which block the miner has committed to."""

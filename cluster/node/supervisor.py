@@ -5,18 +5,18 @@ comes back as a verdict; until then nothing counts.
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, cast
 
-from cluster.control.audits import AuditBook, SlotRef
+from cluster.control.audits import SlotRef
 from cluster.control.reports import check_committed_reports
 from cluster.control.slots import MinerId
 from cluster.node.chain_service import ChainService
 from cluster.node.mempool import Mempool
 from cluster.node.ports import JobProgress
-from cluster.node.round_history import RoundHistory
 from cluster.node.tallies import Tallies
+from cluster.node.work_memory import WorkMemory, accused_report
 from consensus.chain.acceptance import Candidate, assemble_template, judge
 from consensus.crypto.keys import Signer
 from consensus.crypto.signing import Signed, decode_signed, sign
@@ -38,7 +38,7 @@ from consensus.records.transactions import (
     SubmitJob,
     Transaction,
 )
-from consensus.records.work import Metric, RoundCommit, SlotCommit, SlotReport
+from consensus.records.work import Metric, RoundCommit, SlotReport
 from consensus.replay.verdict import Outcome, Verdict
 from jobs.mining.templates import Template
 from storage.chain_store import ChainStore
@@ -76,12 +76,10 @@ class SupervisorNode:
 
     def __init__(self, *, key: Signer, genesis: Genesis, stores: NodeStores, clock_ms: Callable[[], TimeMs]) -> None:
         self._key, self._stores, self._clock_ms = key, stores, clock_ms
-        self.history = RoundHistory()
-        self.chain = ChainService(genesis=genesis, store=stores.chain, work=self.history)
+        self.memory = WorkMemory()
+        self.audits, self.tallies = self.memory.audits, Tallies()
+        self.chain = ChainService(genesis=genesis, store=stores.chain, work=self.memory.history)
         self.pool = Mempool(self.chain.view)
-        self.audits = AuditBook()
-        self.tallies = Tallies()
-        self._excluded = {key for key, account in self.chain.view.state.accounts.items() if account.excluded}
         self._failures: dict[JobId, str] = {}
         self._recover()
 
@@ -94,11 +92,9 @@ class SupervisorNode:
             EncodingError: not a signed message.
             InvalidTransactionError: it breaks a rule.
         """
-        signed = decode_signed(data, limit=self.chain.view.params.max_transaction_bytes)
-        digest = signed.digest
-        if digest in self.pool or self._stores.chain.height_of_transaction(digest) is not None:
-            return digest
-        self._admit(self.chain.opener.open(data, self.chain.view.context))
+        digest = decode_signed(data, limit=self.chain.view.params.max_transaction_bytes).digest
+        if not self._is_known(digest):
+            self._admit(self.chain.opener.open(data, self.chain.view.context))
         return digest
 
     def commit_round(self, data: bytes, reports: Sequence[bytes]) -> JobProgress:
@@ -113,8 +109,8 @@ class SupervisorNode:
         commit = decode(signed.body, RoundCommit)
         opened = [decode_signed(report) for report in reports]
         check_committed_reports(commit, opened, self.chain.chain_id)
-        self._stores.reports.put_reports(opened)
-        self.submit(data)
+        if not self._is_known(signed.digest):
+            self._admit(self.chain.opener.open(data, self.chain.view.context), reports=opened)
         return self.progress(commit.job)
 
     def progress(self, job: JobId) -> JobProgress:
@@ -132,14 +128,15 @@ class SupervisorNode:
             settled_round=final.settled_round,
             state=account.state,
             is_closing=account.closing,
-            excluded=tuple(MinerId(key) for key in self._excluded),
+            excluded=tuple(MinerId(key) for key in self.excluded),
+            frauds=self.tallies.frauds[job] + sum(m.job == job for m in self.pool.messages(ProveFraud)),
         )
 
     # blocks
 
     def template(self, producer: PublicKey) -> Template | None:
         """A header for `producer` to commit to and mine with; None for an excluded miner."""
-        if producer in self._excluded:
+        if producer in self.memory.excluded:
             return None
         return self._assemble(producer, "pouw")
 
@@ -151,9 +148,12 @@ class SupervisorNode:
         """Make a candidate final. `verdict` is what its replay came to, None if it asked for none.
 
         Raises:
-            InvalidBlockError: the replay differs, or the tip has moved on meanwhile (PARENT).
+            InvalidBlockError: the replay differs, the tip has moved on meanwhile (PARENT), or evidence against the
+                producer waits for a block (MINER_EXCLUDED).
         """
         header = candidate.block.header
+        if header.producer in self.memory.excluded:
+            raise InvalidBlockError(Reject.MINER_EXCLUDED, miner=header.producer)
         if header.parent != self.chain.view.tip_hash:
             raise InvalidBlockError(Reject.PARENT, expected=self.chain.view.tip_hash, actual=header.parent)
         if candidate.replay is not None:
@@ -163,7 +163,11 @@ class SupervisorNode:
         self._append(candidate)
 
     def append_quiet_block(self) -> bool:
-        """Append an authority block if transactions wait and no mined block can be expected. Whether one was."""
+        """Append an authority block if transactions wait and no mined block can be expected. Whether one was.
+
+        Settlements that are due are made first: one may have been missed when the node stopped or its disk was full.
+        """
+        self._settle_all()
         if not len(self.pool) or not self._is_quiet():
             return False
         template = self._assemble(self._key.public_key, "authority")
@@ -172,7 +176,7 @@ class SupervisorNode:
         try:
             candidate = self.chain.check(encode(block), self._clock_ms())
         except InvalidBlockError as error:
-            if error.code is Reject.AUTHORITY_NOT_DUE:
+            if error.code in (Reject.AUTHORITY_NOT_DUE, Reject.TIME_IN_FUTURE):  # the clock may have been set back
                 return False
             raise
         self._append(candidate)
@@ -201,8 +205,7 @@ class SupervisorNode:
 
     def postpone_audit(self, slot: SlotRef) -> None:
         """The state of this slot's round is not to be had yet, or only another replay class can tell."""
-        if slot.round < self.progress(slot.job).next_round:
-            self.audits.put_back(slot)
+        self.audits.put_back(slot)
 
     def prove_fraud(self, report: Signed, verdict: Verdict) -> Fraud | None:
         """Put a report whose replay differs on the chain; None if the ledger does not take it (any more)."""
@@ -226,7 +229,12 @@ class SupervisorNode:
             self._submit_own(SettleRounds(job=job, upto=upto, audited=audited))
 
     def _is_settling(self, job: JobId) -> bool:
-        return any(isinstance(m, SettleRounds) and m.job == job for m in self.pool.messages(SettleRounds))
+        return any(message.job == job for message in self.pool.messages(SettleRounds))
+
+    def _settle_all(self) -> None:
+        for job, account in self.pool.state.jobs.items():
+            if account.status is JobStatus.RUNNING:
+                self.settle(job)
 
     # the life of jobs
 
@@ -268,7 +276,7 @@ class SupervisorNode:
     @property
     def excluded(self) -> tuple[PublicKey, ...]:
         """Miners whose fraud is proven, evidence that waits for a block included."""
-        return tuple(self._excluded)
+        return tuple(sorted(self.memory.excluded))
 
     def arrival(self, job: JobId) -> int:
         """A job's place in the order of arrival."""
@@ -283,31 +291,24 @@ class SupervisorNode:
     def _submit_own(self, message: Record) -> None:
         self.submit(encode(sign(self._key, self.chain.chain_id, message)))
 
-    def _admit(self, transaction: OpenTransaction) -> None:
-        self.pool.add(transaction)
+    def _is_known(self, digest: Digest) -> bool:
+        return digest in self.pool or self._stores.chain.height_of_transaction(digest) is not None
+
+    def _admit(self, transaction: OpenTransaction, reports: Sequence[Signed] = ()) -> None:
+        """Store, then take up. If the store fails nothing has changed, but for a report or a job's place in the row."""
+        state = self.pool.preview(transaction)
+        if reports:
+            self._stores.reports.put_reports(reports)
+        if isinstance(transaction.message, SubmitJob):
+            self._stores.jobs.note_arrival(transaction.envelope.digest)
         self._stores.mempool.add(transaction.envelope)
-        match transaction.message:
-            case SubmitJob():
-                self._stores.jobs.note_arrival(transaction.envelope.digest)
-            case _:
-                self._note(transaction.message)
+        self.pool.add(transaction, state)
+        self._note(transaction.message)
 
     def _note(self, message: Transaction) -> None:
-        """Keep the round history in step with a transaction that was acknowledged or is in a block."""
-        match message:
-            case RoundCommit(job=job, round=number, state_in=state_in, state_out=state_out, slots=slots):
-                self.history.add(job, number, state_in, state_out, slots)
-            case ProveFraud(job=job, report=data):
-                report = decode(decode_signed(data).body, SlotReport)
-                self._excluded.add(report.miner)
-                self.history.rewind(job, report.round)
-                self.audits.rewind(job, report.round)
-            case CloseJob(job=job):
-                self.history.close(job)
-                self.audits.close(job)
-                self._failures.pop(job, None)
-            case _:
-                pass
+        self.memory.note(message)
+        if isinstance(message, ProveFraud | CloseJob):
+            self._failures.pop(message.job, None)
 
     def _assemble(self, producer: PublicKey, mechanism: str) -> Template:
         view = self.chain.view
@@ -325,57 +326,66 @@ class SupervisorNode:
         self.chain.append(candidate, [self.chain.endorse(self._key, candidate.block)])
         context = self.chain.view.context
         opened = [self.chain.opener.open(data, context) for data in candidate.block.transactions]
+        foreign = [t.message for t in opened if t.envelope.digest not in self.pool]
         dropped = self.pool.rebase(self.chain.view, [transaction.envelope.digest for transaction in opened])
-        if dropped:
-            self._stores.mempool.remove(signed.digest for signed in dropped)
         messages = [transaction.message for transaction in opened]
         self.tallies.add_block(candidate.block, messages)
-        for message in messages:
+        for message in foreign:
             self._note(message)
-            self._draw_audits(message, candidate.block.header.height)
-        for job in {m.job for m in messages if isinstance(m, RoundCommit | SettleRounds)}:
-            self.settle(job)
+        self._add_final(messages, candidate.block.header.height, self._discarded_rounds())
+        if any(isinstance(t.message, RoundCommit | ProveFraud | CloseJob) for t in dropped):
+            self._remember()
+        if dropped:
+            self._stores.mempool.remove(transaction.envelope.digest for transaction in dropped)
+        self._settle_all()
 
-    def _draw_audits(self, message: Transaction, height: Height) -> None:
+    def _add_final(self, messages: Sequence[Transaction], height: Height, discarded: Mapping[JobId, int]) -> None:
         """The beacon of the block that holds a round's commit says which of its slots are replayed."""
-        if isinstance(message, SettleRounds):
-            self.audits.settled(message.job, message.upto)
-        elif isinstance(message, RoundCommit) and not self._is_discarded(message):
-            self._draw(message.job, message.round, message.slots, height)
-
-    def _draw(self, job: JobId, number: int, slots: tuple[SlotCommit, ...], height: Height) -> None:
         beacon = self.chain.beacon(height)
-        account = self.chain.view.state.jobs[job]
-        if beacon is not None:
-            self.audits.add_round(job, number, slots, beacon, account.audit_ppm)
+        if beacon is None:
+            raise LookupError(f"no beacon is stored for height {height}")
+        jobs = self.chain.view.state.jobs
+        for message in messages:
+            self.memory.add_final(message, beacon, lambda job: jobs[job].audit_ppm, discarded)
 
-    def _is_discarded(self, commit: RoundCommit) -> bool:
-        """Whether waiting evidence takes the job back to before this round."""
-        account = self.pool.state.jobs.get(commit.job)
-        return account is None or account.next_round <= commit.round
+    def _discarded_rounds(self) -> dict[JobId, int]:
+        """By job, the first round that waiting evidence takes back."""
+        rounds: dict[JobId, int] = {}
+        for message in self.pool.messages(ProveFraud):
+            number = accused_report(message).round
+            rounds[message.job] = min(number, rounds.get(message.job, number))
+        return rounds
 
     def _recover(self) -> None:
         """Rebuild from the stores what is kept in memory only."""
         for height in range(1, self.chain.height + 1):
-            block = self._stores.chain.load_block(Height(height))
-            self.tallies.add_block(block, [open_message(decode_signed(data)) for data in block.transactions])
-        state = self.chain.view.state
-        for job in [job for job, account in state.jobs.items() if account.status is JobStatus.RUNNING]:
-            for pending in state.pending_rounds(job):
-                self.history.add(job, pending.round, pending.state_in, pending.state_out, pending.slots)
-                self._draw(job, pending.round, pending.slots, pending.height)
+            self.tallies.add_block(*self._load_block(Height(height)))
         for signed in self._stores.mempool.load_waiting():
             self._readmit(signed)
+        self._remember()
 
     def _readmit(self, signed: Signed) -> None:
         try:
             transaction = open_transaction(signed, self.chain.view.context)
-            self.pool.add(transaction)
+            self.pool.add(transaction, self.pool.preview(transaction))
         except InvalidTransactionError as error:
             _log.warning("a stored transaction is not valid any more: %s", error)
             self._stores.mempool.remove([signed.digest])
-        else:
-            self._note(transaction.message)
+
+    def _remember(self) -> None:
+        """Derive the memory of rounds from the chain and what waits, in order."""
+        self.memory.clear()
+        for height in range(1, self.chain.height + 1):
+            _, messages = self._load_block(Height(height))
+            for message in messages:
+                self.memory.note(message)
+                self._add_final([message], Height(height), {})
+        for message in self.pool.all_messages():
+            self.memory.note(message)
+
+    def _load_block(self, height: Height) -> tuple[Block, list[Transaction]]:
+        block = self._stores.chain.load_block(height)
+        return block, [open_message(decode_signed(data)) for data in block.transactions]
 
 
 def open_message(envelope: Signed) -> Transaction:
