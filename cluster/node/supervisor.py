@@ -358,8 +358,6 @@ class SupervisorNode:
 
     def _recover(self) -> None:
         """Rebuild from the stores what is kept in memory only."""
-        for height in range(1, self.chain.height + 1):
-            self.tallies.add_block(*self._load_block(Height(height)))
         for signed in self._stores.mempool.load_waiting():
             self._readmit(signed)
         self._remember()
@@ -373,19 +371,18 @@ class SupervisorNode:
             self._stores.mempool.remove([signed.digest])
 
     def _remember(self) -> None:
-        """Derive the memory of rounds from the chain and what waits, in order."""
+        """Derive what is remembered of rounds from the chain and what waits, in order."""
         self.memory.clear()
+        self.tallies = Tallies()
         for height in range(1, self.chain.height + 1):
-            _, messages = self._load_block(Height(height))
+            block = self._stores.chain.load_block(Height(height))
+            messages = [open_message(decode_signed(data)) for data in block.transactions]
+            self.tallies.add_block(block, messages)
             for message in messages:
                 self.memory.note(message)
                 self._add_final([message], Height(height), {})
         for message in self.pool.all_messages():
             self.memory.note(message)
-
-    def _load_block(self, height: Height) -> tuple[Block, list[Transaction]]:
-        block = self._stores.chain.load_block(height)
-        return block, [open_message(decode_signed(data)) for data in block.transactions]
 
 
 def open_message(envelope: Signed) -> Transaction:
