@@ -27,6 +27,8 @@ class SiteRun:
     is_mining: bool = False
     stops_at_block: bool = False
     """End the run when a miner has found its first block, and do not offer it."""
+    stops_after_round: int | None = None
+    """End the run when this round is committed."""
     rounds_per_block: int = 3
     node: CoordinatorNode | None = None
     checkpoints: list[Checkpoint] = field(default_factory=list)
@@ -79,7 +81,9 @@ class SiteRun:
         self._waiting += 1
         job = self.site.supervisor.job(self.site.job_id)
         assert job is not None
-        if job.closing:
+        if self.stops_after_round is not None and job.next_round > self.stops_after_round:
+            self._stop()
+        elif job.closing:
             self._finish()
         elif self._waiting >= self.rounds_per_block:
             self._move_on()
@@ -124,26 +128,31 @@ class SiteRun:
         self._go_back(frauds)
         return bool(frauds)
 
+    def _stop(self) -> None:
+        assert self.node is not None
+        self.node.stop()
+
     def _finish(self) -> None:
         """Settle and close the job, unless an audit finds that it was not over."""
-        assert self.node is not None
         for _ in range(_BLOCKS_AT_MOST):
             if self._move_on():
                 return
             for job, outcome, reason in self.site.supervisor.closable():
                 self.site.supervisor.close_job(job, outcome, reason, ())
             if self.site.job.status is not JobStatus.RUNNING:
-                self.node.stop()
+                self._stop()
                 return
         raise AssertionError("the job does not come to an end")
 
     def _take_block(self, block: bytes) -> None:
         self.blocks.append(block)
         if self.stops_at_block:
-            assert self.node is not None
             self.is_mining = False
-            self.node.stop()
-            return
+            self._stop()
+        else:
+            self._offer(block)
+
+    def _offer(self, block: bytes) -> None:
         try:
             fraud = self.site.offer_block(block, self.state_of)
         except InvalidBlockError as error:
