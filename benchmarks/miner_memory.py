@@ -1,24 +1,25 @@
 """A miner's memory beyond that of plain training, in sizes of the model's state.
 
-Measured on two Ray actors of one private cluster, with a GPT of 43 million parameters (171 MB) and one sequence a
-step:
+Measured on two Ray actors of one private cluster, with GPTs of 43 and of 14 million parameters, one sequence a step:
 
  - plain: own parameters and gradients, forward and backward, nothing else (`plain_training`)
  - miner: the real `Miner` actor, one local step a slot. It reads the state in Ray's object store, trains on it in
-   place, hashes it, signs its report and leaves its update in the object store, for several slots with a new state
-   each
+   place, hashes it, signs its report and leaves its update in the object store, for several slots with a new state each
 
-Counted for each: the peak of its private memory (RssAnon, read from /proc every few milliseconds) over what the
-process had when its data was loaded, and for the miner also the pieces of the object store that are there because of
-it. Those are not read off the process's RSS: Linux counts a shared page for every process that touched it, long
-after the store has given it to another object. They are known: the state while it trains, the state and the update's
-copy when it hands over. So a miner's peak is the larger of
+Taken of each: the peak of the process's private memory (RssAnon, from /proc every few milliseconds) while it trains.
+Libraries, threads and what allocators hold back differ between the two and outweigh a small model, so no process's size
+is used as it is: what counts is how much more it needs for the large network than for the small one, over how much
+larger the state is. What does not grow with the model cancels out.
+
+Pieces of the object store that are there because of the miner are added. They are not read off the process's RSS: Linux
+counts a shared page for every process that touched it, long after the store has given it to another object. They are
+known: the state while it trains, the state and the update's copy when it hands over. So a miner's need is the larger of
 
     private peak + 1 state                 while it trains
     private memory at its return + 2       when it hands its update over
 
-and the share is that less plain training's peak. 0: no memory beyond parameters, gradients and activations, although
-the state is also being kept for others. 1: a full copy of the model more.
+and the share is that less plain training's. 0: no memory beyond parameters, gradients and activations, although the
+state is being kept for others too. 1: a full copy of the model more.
 """
 
 import os
@@ -26,6 +27,7 @@ import tempfile
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -33,20 +35,31 @@ import ray
 
 from benchmarks.child import Results, Value
 from benchmarks.local_job import CHAIN_ID, LocalJob
-from benchmarks.workloads import Workload, gpt_job, large_gpt_job
+from benchmarks.workloads import Workload, one_sequence_job
 from cluster.actors.miner import Miner
 from cluster.actors.remote import spawn
 from cluster.config import HomeLayout
 from cluster.wallet.keystore import site_keystore
 from consensus.primitives.integers import PublicKey
 
+_LAYERS: Final = (2, 6)
 _SAMPLE_S: Final = 0.004
 _KIB: Final = 1024
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Need:
+    """Bytes for one size of network."""
+
+    state: int
+    plain: int
+    training: int
+    returning: int
+
+
 def measure(arguments: Mapping[str, Value]) -> Results:
-    """Sizes in states."""
-    job = LocalJob.of(Workload.of(gpt_job(1) if arguments["quick"] else large_gpt_job(1)))
+    """Growth in states."""
+    width, slots = (256, 3) if arguments["quick"] else (768, 8)
     with tempfile.TemporaryDirectory(prefix="pouw-bench-memory-", ignore_cleanup_errors=True) as folder:
         ray.init(
             address="local",
@@ -58,44 +71,56 @@ def measure(arguments: Mapping[str, Value]) -> Results:
             _temp_dir=f"{folder}/ray",
         )
         try:
-            slots = 3 if arguments["quick"] else 8
-            state_bytes = job.start_state().nbytes
-            plain = _measure_plain(job, slots) / state_bytes
-            training, returning = (size / state_bytes for size in _measure_miner(job, Path(folder, "home"), slots))
+            small, large = (_needs(layers, width, slots, Path(folder)) for layers in _LAYERS)
         finally:
             ray.shutdown()
+    growth = large.state - small.state
+    plain = (large.plain - small.plain) / growth
+    training = (large.training - small.training) / growth
+    returning = (large.returning - small.returning) / growth
     return {
         "miner_extra_bytes_share": max(training + 1, returning + 2) - plain,
-        "miner_extra_bytes_share.plain_peak_states": plain,
-        "miner_extra_bytes_share.miner_private_peak_states": training,
+        "miner_extra_bytes_share.while_training": training + 1 - plain,
+        "miner_extra_bytes_share.handing_over": returning + 2 - plain,
+        "miner_extra_bytes_share.plain_states": plain,
+        "miner_extra_bytes_share.miner_private_states": training,
         "miner_extra_bytes_share.miner_private_at_return_states": returning,
-        "miner_extra_bytes_share.state_mb": state_bytes / 1e6,
+        "miner_extra_bytes_share.large_state_mb": large.state / 1e6,
+        "miner_extra_bytes_share.large_plain_mb": large.plain / 1e6,
+        "miner_extra_bytes_share.large_miner_private_mb": large.training / 1e6,
     }
 
 
-def _measure_plain(job: LocalJob, steps: int) -> float:
+def _needs(layers: int, width: int, slots: int, folder: Path) -> _Need:
+    job = LocalJob.of(Workload.of(one_sequence_job(layers, width)))
+    training, returning = _measure_miner(job, folder / f"home-{layers}", slots)
+    return _Need(
+        state=job.start_state().nbytes, plain=_measure_plain(job, slots), training=training, returning=returning
+    )
+
+
+def _measure_plain(job: LocalJob, steps: int) -> int:
     plain = ray.remote(num_cpus=1)(PlainActor).remote(job.workload)
-    pid, before = ray.get(plain.start.remote())
-    with _peak_of(pid) as peak:
+    with _peak_of(ray.get(plain.start.remote())) as peak:
         ray.get(plain.train.remote(steps))
     ray.kill(plain)
-    return float(peak[0] - before)
+    return peak[0]
 
 
-def _measure_miner(job: LocalJob, home: Path, slots: int) -> tuple[float, float]:
+def _measure_miner(job: LocalJob, home: Path, slots: int) -> tuple[int, int]:
     """Private peak, and private memory when a slot's result is returned."""
     layout = HomeLayout(root=home)
     layout.create()
-    public_key = site_keystore(layout).load_or_create("miner-0").public_key
-    miner = spawn(WatchedMiner, "miner-0", options=Miner.OPTIONS, home=str(home), chain_id=CHAIN_ID, params=job.params)
+    name = home.name
+    public_key = site_keystore(layout).load_or_create(name).public_key
+    miner = spawn(WatchedMiner, name, options=Miner.OPTIONS, home=str(home), chain_id=CHAIN_ID, params=job.params)
     ray.get(miner.prepare.remote(job.opening, job.segments("train")))
-    pid, before = ray.get(miner.start.remote())
-    with _peak_of(pid) as peak:
+    with _peak_of(ray.get(miner.pid.remote())) as peak:
         for number in range(slots):
             _run_slot(job, miner, public_key, number)
     returning: int = ray.get(miner.largest_at_return.remote())
     ray.kill(miner)
-    return peak[0] - before, returning - before
+    return peak[0], returning
 
 
 def _run_slot(job: LocalJob, miner: Any, public_key: PublicKey, number: int) -> None:
@@ -113,24 +138,24 @@ class PlainActor:
     def __init__(self, workload: Workload) -> None:
         self._workload = workload
 
-    def start(self) -> tuple[int, int]:
-        """Load what is not the model; process id and private bytes."""
+    def start(self) -> int:
+        """Build the network and load the data; the process id."""
         import torch
 
-        from benchmarks.plain_training import PlainBatches
+        from benchmarks.plain_training import PlainBatches, build_network
 
         torch.set_num_threads(1)
         self._batches = PlainBatches(self._workload, worker=0)
-        return os.getpid(), private_bytes(os.getpid())
+        self._network = build_network(self._workload)
+        return os.getpid()
 
     def train(self, steps: int) -> None:
-        """Build the network and run it; gradients are freed between steps, which is torch's default."""
-        from benchmarks.plain_training import build_network, run_backward
+        """Run the network; gradients are freed between steps, which is torch's default."""
+        from benchmarks.plain_training import run_backward
 
-        network = build_network(self._workload)
         for _ in range(steps):
-            network.zero_grad(set_to_none=True)
-            run_backward(network, self._batches.draw())
+            self._network.zero_grad(set_to_none=True)
+            run_backward(self._network, self._batches.draw())
 
 
 class WatchedMiner(Miner):
@@ -138,9 +163,9 @@ class WatchedMiner(Miner):
 
     _largest_at_return = 0
 
-    def start(self) -> tuple[int, int]:
-        """Process id and private bytes."""
-        return os.getpid(), private_bytes(os.getpid())
+    def pid(self) -> int:
+        """The process id."""
+        return os.getpid()
 
     @ray.method(num_returns=2)  # type: ignore[untyped-decorator]  # ray has no types
     def run_slot(self, assignment: bytes, state: Any) -> tuple[bytes, Any]:

@@ -28,10 +28,13 @@ def record(path: Path, measured: Mapping[str, Value], names: Iterable[str], *, l
     machine: Record = dict(describe_machine())
     before = _load(path)
     is_same = all(before.get(key) == value for key, value in machine.items())
+    taken = {name for name in names if name in measured}
+    kept: Record = {key: value for key, value in before.items() if is_same and key.partition(".")[0] not in taken}
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    dates: Record = {f"{name}.date": now for name in names if name in measured}
-    loads: Record = {f"{name}.load_before": load for name in names if name in measured}
-    merged: Record = {**(before if is_same else {}), **machine, "date": now, **measured, **dates, **loads}
+    about: Record = {}
+    for name in taken:
+        about |= {f"{name}.date": now, f"{name}.load_before": load}
+    merged: Record = {**kept, **machine, "date": now, **measured, **about}
     _save(path, merged)
     return merged
 

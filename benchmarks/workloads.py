@@ -10,10 +10,9 @@ from jobs.spec.job import JobSpec
 
 GPT_SEQUENCES: Final = 4
 """Sequences of one step of one worker."""
-_GPT: Final = {"name": "gpt", "layers": 6, "heads": 8, "width": 256, "context": 128}
-_LARGE_GPT: Final = {"name": "gpt", "layers": 6, "heads": 12, "width": 768, "context": 128}
-_SMALL_GPT: Final = {"name": "gpt", "layers": 2, "heads": 2, "width": 128, "context": 64}
-_TEXT: Final = {"source": "python-text", "max_bytes": 2_000_000}
+_GPT: Final[dict[str, object]] = {"name": "gpt", "layers": 6, "heads": 8, "width": 256, "context": 128}
+_SMALL_GPT: Final[dict[str, object]] = {"name": "gpt", "layers": 2, "heads": 2, "width": 128, "context": 64}
+_TEXT: Final[dict[str, object]] = {"source": "python-text", "max_bytes": 2_000_000}
 _ENDLESS: Final = 1_000_000
 
 
@@ -22,9 +21,10 @@ def gpt_job(local_steps: int, *, workers: int = 2, sequences: int = GPT_SEQUENCE
     return _job("gpt-5m", _GPT, _TEXT, local_steps, batch_size=workers * sequences, slots=workers)
 
 
-def large_gpt_job(local_steps: int) -> JobSpec:
-    """43 million parameters, one sequence a step: the model outweighs everything else in a process."""
-    return _job("gpt-43m", _LARGE_GPT, _TEXT, local_steps, batch_size=1, slots=1)
+def one_sequence_job(layers: int, width: int) -> JobSpec:
+    """One sequence a step, merged after every step: the model outweighs its activations."""
+    model: dict[str, object] = {"name": "gpt", "layers": layers, "heads": width // 64, "width": width, "context": 128}
+    return _job(f"gpt-{layers}x{width}", model, _TEXT, 1, batch_size=1, slots=1)
 
 
 def small_gpt_job(local_steps: int, *, workers: int = 2) -> JobSpec:
@@ -34,7 +34,7 @@ def small_gpt_job(local_steps: int, *, workers: int = 2) -> JobSpec:
 
 def digits_job(local_steps: int, *, slots: int = 4) -> JobSpec:
     """A small fully connected network: thousands of slots a minute."""
-    data = {"source": "digits", "split": {"train": 0.7, "validation": 0.1, "test": 0.2}}
+    data: dict[str, object] = {"source": "digits", "split": {"train": 0.7, "validation": 0.1, "test": 0.2}}
     return _job("digits", {"name": "mlp", "hidden": [128, 64]}, data, local_steps, batch_size=256, slots=slots)
 
 
