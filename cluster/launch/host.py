@@ -11,7 +11,8 @@ import signal
 import sys
 import tempfile
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,13 +29,15 @@ from cluster.settings import SiteSettings
 from cluster.views import ErrorView
 from consensus.records.genesis import Genesis
 from jobs.errors import JobError
-from storage.errors import StorageError
+from storage.errors import StorageError, StorageLockedError
 
 _LOGICAL_CPUS: Final = 4096
 """Ray counts processors only to place actors; a site places as many miners as it is told to."""
 _STORE_SHARE: Final = 0.3
 _STORE_LIMIT_BYTES: Final = 8 * 1024**3
 _READY_S: Final = 120.0
+_UNLOCKED_S: Final = 20.0
+_UNLOCKED_STEP_S: Final = 0.5
 
 _log = logging.getLogger("pouw.host")
 
@@ -83,7 +86,7 @@ def _start(home: HomeLayout, settings: SiteSettings, running: ExitStack) -> None
             f"a site has one supervisor for now, not {settings.supervisors}", hint="leave --supervisors out"
         )
     home.create()
-    genesis = create_chain(home, settings)
+    genesis = _when_unlocked(lambda: create_chain(home, settings))
     _set_environment(home)
     import ray
 
@@ -116,6 +119,23 @@ def _start(home: HomeLayout, settings: SiteSettings, running: ExitStack) -> None
     )
     write_site_file(home, site)
     _log.info("the site answers at %s", site.address)
+
+
+def _when_unlocked(open_chain: Callable[[], Genesis]) -> Genesis:
+    """Open the chain; after a crash the processes of the site before may hold it for some seconds more.
+
+    Raises:
+        StorageLockedError: somebody still holds it.
+    """
+    deadline_s = time.monotonic() + _UNLOCKED_S
+    while True:
+        try:
+            return open_chain()
+        except StorageLockedError:
+            if time.monotonic() > deadline_s:
+                raise
+            _log.info("waiting for processes of the site before to end")
+            time.sleep(_UNLOCKED_STEP_S)
 
 
 def _set_environment(home: HomeLayout) -> None:

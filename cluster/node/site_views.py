@@ -54,21 +54,26 @@ def job_view(node: SupervisorNode, job: Digest, account: JobAccount) -> JobView:
         client=account.client.hex(),
         reward=format_credits(account.reward),
         paid=format_credits(Credits(paid)),
-        reason=account.reason or _waiting_reason(node, account),
+        reason=account.reason or _waiting_reason(node, job, account),
         blocks=node.tallies.blocks_of_job[job],
         audits_matched=node.tallies.audits_matched[job],
         audits_mismatched=node.tallies.frauds[job],
     )
 
 
-def _waiting_reason(node: SupervisorNode, account: JobAccount) -> str:
+def _waiting_reason(node: SupervisorNode, job: Digest, account: JobAccount) -> str:
     if account.status is JobStatus.QUEUED:
-        running = [other.name for other in node.pool.state.jobs.values() if other.status is JobStatus.RUNNING]
-        return f"waits for {', '.join(running)}" if running else "is being started"
+        ahead = [other.name for key, other in _unfinished(node) if node.arrival(key) < node.arrival(job)]
+        return f"waits for {', '.join(ahead)}" if ahead else "is being started"
     if account.status is JobStatus.RUNNING and account.closing:
         waiting = account.next_round - account.settled_round
         return f"trained; {waiting} rounds wait for audits" if waiting else "trained; is being evaluated"
     return ""
+
+
+def _unfinished(node: SupervisorNode) -> list[tuple[Digest, JobAccount]]:
+    going_on = (JobStatus.QUEUED, JobStatus.RUNNING)
+    return [(job, account) for job, account in ordered_jobs(node) if account.status in going_on]
 
 
 def ordered_jobs(node: SupervisorNode) -> list[tuple[Digest, JobAccount]]:
