@@ -96,6 +96,10 @@ class AuditBook:
         self._rounds.pop(job, None)
         self._due = deque(s for s in self._due if s.job != job)
 
+    def sampled(self) -> list[tuple[Digest, int, tuple[int, ...]]]:
+        """Job, number and drawn slots of every round that is not settled."""
+        return [(job, entry.number, entry.sampled) for job, rounds in self._rounds.items() for entry in rounds]
+
     def clear(self) -> None:
         """Forget everything."""
         self._rounds.clear()

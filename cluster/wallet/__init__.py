@@ -1,0 +1,1 @@
+"""Keys at rest and the transactions that a person signs."""
