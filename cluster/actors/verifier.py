@@ -13,7 +13,7 @@ from consensus.records.work import Metric, SlotReport
 from consensus.replay.verdict import Verdict
 from jobs.data.manifest import PartName
 
-_NICE: Final = 10
+_NICE: Final = 19
 
 
 class Verifier:
