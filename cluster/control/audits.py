@@ -30,8 +30,10 @@ class SlotRef(NamedTuple):
 @dataclass(slots=True)
 class _Round:
     number: int
+    slots: tuple[SlotRef, ...]
     sampled: tuple[int, ...]
     waiting: set[SlotRef]
+    matched: set[SlotRef] = field(default_factory=set)
 
 
 @dataclass(slots=True)
@@ -40,17 +42,27 @@ class AuditBook:
 
     _rounds: dict[Digest, deque[_Round]] = field(default_factory=dict)
     _due: deque[SlotRef] = field(default_factory=deque)
+    _suspect: set[Digest] = field(default_factory=set)
 
     def add_round(
         self, job: Digest, number: int, slots: Iterable[SlotCommit], beacon: Digest, audit_ppm: int
     ) -> tuple[int, ...]:
         """Draw the slots to audit of a round whose commit is final. Returns their numbers."""
-        commits = tuple(slots)
-        sampled = tuple(i for i in range(len(commits)) if is_sampled(beacon, job, number, i, audit_ppm))
-        references = [SlotRef(job, number, i, commits[i].report) for i in sampled]
-        self._rounds.setdefault(job, deque()).append(_Round(number, sampled, set(references)))
-        self._due.extend(references)
+        all_slots = tuple(SlotRef(job, number, i, commit.report) for i, commit in enumerate(slots))
+        sampled = tuple(s.slot for s in all_slots if is_sampled(beacon, job, number, s.slot, audit_ppm))
+        wanted = all_slots if job in self._suspect else [all_slots[slot] for slot in sampled]
+        self._rounds.setdefault(job, deque()).append(_Round(number, all_slots, sampled, set(wanted)))
+        self._due.extend(wanted)
         return sampled
+
+    def suspect(self, job: Digest) -> None:
+        """Have every slot replayed that is not settled, until a fraud is found: the job cannot go on, and one slot
+        that was not drawn may be why."""
+        self._suspect.add(job)
+        for entry in self._rounds.get(job, ()):
+            wanted = [slot for slot in entry.slots if slot not in entry.waiting | entry.matched]
+            entry.waiting.update(wanted)
+            self._due.extend(wanted)
 
     def next_due(self) -> SlotRef | None:
         """Take the oldest slot that has to be replayed."""
@@ -64,7 +76,9 @@ class AuditBook:
     def record_match(self, slot: SlotRef) -> None:
         """A replay came to the same bits. It says nothing of a report that has taken this one's place meanwhile."""
         for entry in self._rounds.get(slot.job, ()):
-            entry.waiting.discard(slot)
+            if slot in entry.waiting:
+                entry.waiting.discard(slot)
+                entry.matched.add(slot)
 
     def settleable(self, job: Digest) -> tuple[int, tuple[AuditedSlot, ...]] | None:
         """The round up to which (not including) every audit is done, with the audited slots; None if there is none."""
@@ -85,7 +99,8 @@ class AuditBook:
         self._due = deque(s for s in self._due if s.job != job or s.round >= upto)
 
     def rewind(self, job: Digest, number: int) -> None:
-        """Rounds from `number` on were discarded."""
+        """Rounds from `number` on were discarded: a fraud was found."""
+        self._suspect.discard(job)
         rounds = self._rounds.get(job, deque())
         while rounds and rounds[-1].number >= number:
             rounds.pop()
@@ -93,6 +108,7 @@ class AuditBook:
 
     def close(self, job: Digest) -> None:
         """The job is over."""
+        self._suspect.discard(job)
         self._rounds.pop(job, None)
         self._due = deque(s for s in self._due if s.job != job)
 
@@ -102,6 +118,7 @@ class AuditBook:
 
     def clear(self) -> None:
         """Forget everything."""
+        self._suspect.clear()
         self._rounds.clear()
         self._due.clear()
 

@@ -133,7 +133,7 @@ class RoundState:
     is_open: bool = False
     slots: tuple[Slot, ...] = ()
     miners: Mapping[MinerId, int] = field(default_factory=dict)
-    """Slots each miner holds."""
+    """Slots each miner holds. In front is who has waited longest since it was given one."""
     draining: frozenset[MinerId] = frozenset()
     excluded: frozenset[MinerId] = frozenset()
     durations_s: tuple[float, ...] = ()
@@ -253,7 +253,7 @@ def _hand_out(state: RoundState, now_s: float, *, is_tick: bool) -> tuple[RoundS
         if miner is None:
             continue
         slots[index] = slots[index].assign(miner, now_s)
-        miners[miner] += 1
+        miners[miner] = miners.pop(miner) + 1
         if miners[miner] == CLAIM_DEPTH:
             free.remove(miner)
         effects.append(Assign(slot=index, attempt=slots[index].attempts[-1].number, miner=miner))
@@ -261,10 +261,11 @@ def _hand_out(state: RoundState, now_s: float, *, is_tick: bool) -> tuple[RoundS
 
 
 def _choose(slot: Slot, miners: Mapping[MinerId, int], free: set[MinerId], *, is_tick: bool) -> MinerId | None:
-    """The free miner that holds least. Those that failed the slot are asked again with a tick, if no other is free."""
+    """The free miner that holds least, then waits longest. Those that failed the slot come last, and only with a tick."""
     busy = {attempt.miner for attempt in slot.attempts}
-    suited = [m for m in free - busy if (not busy or not miners[m]) and (is_tick or m not in slot.failed)]
-    return min(suited, key=lambda m: (m in slot.failed, miners[m], m), default=None)
+    unsuited = busy if is_tick else busy | slot.failed
+    suited = (m for m in miners if m in free and m not in unsuited and not (busy and miners[m]))
+    return min(suited, key=lambda m: (m in slot.failed, miners[m]), default=None)
 
 
 def _lags(slot: Slot, durations_s: tuple[float, ...], now_s: float) -> bool:

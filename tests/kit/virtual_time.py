@@ -32,7 +32,7 @@ class _InlineExecutor(ThreadPoolExecutor):
         future: Future[Result] = Future()
         try:
             future.set_result(fn(*args, **kwargs))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - goes to whoever waits
             future.set_exception(error)
         return future
 
@@ -42,6 +42,9 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self._instant = _InstantSelector()
         super().__init__(self._instant)
         self.set_default_executor(_InlineExecutor(max_workers=1))
+
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - as inherited
+        """There are no threads to wait for."""
 
     def time(self) -> float:
         return self._instant.now_s

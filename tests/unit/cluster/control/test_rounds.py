@@ -69,6 +69,13 @@ def test_a_miner_holds_at_most_its_claim_depth() -> None:
     assert machine.report(0, 0, ANNA).assigned == [(2, 0, ANNA)]
 
 
+def test_who_waited_longest_is_next() -> None:
+    machine = opened(1, ANNA, BELA).report(0, 0, ANNA).tell(RoundOpened(round=1))
+    assert machine.assigned == [(0, 0, BELA)]
+    machine.report(0, 0, BELA).tell(RoundOpened(round=2))
+    assert machine.assigned == [(0, 0, ANNA)]
+
+
 def test_a_late_joiner_gets_what_is_open() -> None:
     machine = opened(3, ANNA).tell(MinerJoined(miner=BELA))
     assert machine.assigned == [(2, 0, BELA)]
