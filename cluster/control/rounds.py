@@ -261,7 +261,7 @@ def _hand_out(state: RoundState, now_s: float, *, is_tick: bool) -> tuple[RoundS
 
 
 def _choose(slot: Slot, miners: Mapping[MinerId, int], free: set[MinerId], *, is_tick: bool) -> MinerId | None:
-    """The free miner that holds least, then waits longest. Those that failed the slot come last, and only with a tick."""
+    """The free miner that holds least, then waits longest. Those that failed the slot: last, and only with a tick."""
     busy = {attempt.miner for attempt in slot.attempts}
     unsuited = busy if is_tick else busy | slot.failed
     suited = (m for m in miners if m in free and m not in unsuited and not (busy and miners[m]))
