@@ -35,7 +35,7 @@ _INTERVAL_S = 1.0
 def measure(arguments: Mapping[str, Value]) -> Results:
     """The share, and what it is made of."""
     quick = bool(arguments["quick"])
-    run = _train(run_s=5.0 if quick else 75.0)
+    run = _train(run_s=5.0 if quick else 60.0)
     ratio = _replay_time_ratio(repetitions=3 if quick else 15)
     return {
         "replay_cost_share": run.mined_blocks / run.slots * ratio,
