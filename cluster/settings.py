@@ -7,7 +7,7 @@ import difflib
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 import msgspec
 
@@ -32,14 +32,17 @@ class SiteSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     port: Annotated[int, msgspec.Meta(ge=0, le=65535)] | None = None
     """Port of the gateway on 127.0.0.1; none: 8470 if it is free, else any free one; 0: any free one."""
     node_ip: str = "127.0.0.2"
-    """Address under which other machines of the site reach this one. Ray listens there. The default is a loopback
-    address that only this machine can talk to; 127.0.0.1 itself Ray would replace by the machine's outer address."""
+    """Address under which other machines of the site reach this one. The default is a loopback address, so no other
+    machine can join; 127.0.0.1 itself Ray would replace by the machine's outer address. Ray's own servers bind to every
+    address all the same: what keeps others out is Ray's token, and a firewall."""
     network: Annotated[str, msgspec.Meta(min_length=1, max_length=64)] = "pouw"
     """Name of the chain; part of genesis."""
     block_interval_s: Annotated[float, msgspec.Meta(gt=0, le=86_400)] = 5.0
     """Time the difficulty aims to keep between two proof-of-work blocks."""
     client_credits: Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,12}(\.[0-9]{1,6})?$")] = "1000000"
     """Credits the operator's own key starts with."""
+    replay_class: Literal["portable", "native"] = "portable"
+    """In which the processes of this machine train and replay; a job that asks for the other one is refused."""
     beacon: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")] | None = None
     """Fixes the start beacon of every job, for tests and comparisons. The chain says so."""
 

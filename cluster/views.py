@@ -37,6 +37,10 @@ class JobView(View, frozen=True):
     audits_matched: int = 0
     audits_mismatched: int = 0
     miners: int = 0
+    miners_min: int = 1
+    """Training starts when so many miners are there."""
+    miners_max: int = 64
+    """The job takes no more than this."""
 
 
 class MinerView(View, frozen=True):

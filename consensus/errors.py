@@ -26,7 +26,6 @@ class Reject(StrEnum):
     ENCODING = "encoding"
     SIGNATURE = "signature"
     CHAIN = "chain"
-    VERSION = "version"
     OVERSIZED = "oversized"
     # header
     PARENT = "parent"

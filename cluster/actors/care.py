@@ -39,6 +39,7 @@ class MinerRecord:
     key: bytes | None = None
     pid: int = 0
     node: str = ""
+    slots_run: int = 0
     job: str | None = None
     """The job whose coordinator has taken it on."""
     starting: asyncio.Task[None] | None = None
@@ -60,6 +61,7 @@ class MinerRecord:
             state=self.state.value,
             reason=_REASONS.get(self.state, ""),
             slots_verified=slots,
+            slots_run=self.slots_run,
             blocks=blocks,
             credits=account.balance if account else "0",
         )
@@ -111,9 +113,19 @@ class SiteCare:
             metrics={**job.metrics, **status.metrics},
             samples_per_s=status.samples_per_s,
             state_digest=digest or job.state_digest,
-            reason=job.reason or status.waiting,
+            reason=job.reason or self._explain(job, status),
             miners=len(status.miners),
         )
+
+    def _explain(self, job: JobView, status: CoordinatorStatus) -> str:
+        """Why a running job does not train, in words; empty if it does."""
+        if status.miners or not status.waiting:
+            return status.waiting
+        starting = sum(1 for miner in self.miners.values() if miner.state is MinerState.STARTING)
+        present = sum(1 for miner in self.miners.values() if miner.is_counted)
+        if present < job.miners_min:
+            return f"waits for {job.miners_min} miners, {present} are there: start some with 'pouw scale N'"
+        return "miners are being prepared" if starting or present else status.waiting
 
     def processes(self, node: str) -> list[ProcessView]:
         """Processes of coordinators and miners."""
@@ -135,8 +147,9 @@ class SiteCare:
         self._note_excluded(await supervisor.excluded.remote())
         await self._tend_coordinators(jobs)
         await self._tend_membership()
-        for job_id, handle in list(self._coordinators.items()):
-            await self._tend_miners_of(job_id, handle)
+        for job in jobs:
+            if job.job_id in self._coordinators:
+                await self._tend_miners_of(job, self._coordinators[job.job_id])
 
     # coordinators
 
@@ -218,7 +231,7 @@ class SiteCare:
 
     async def _await_start(self, record: MinerRecord) -> None:
         try:
-            record.key, record.pid, record.node = await asyncio.wait_for(record.handle.hello.remote(), _START_S)
+            record.key, record.pid, record.node, _ = await asyncio.wait_for(record.handle.hello.remote(), _START_S)
         except (ray.exceptions.RayError, TimeoutError) as error:
             _log.warning("%s did not start: %s", record.name, cause_of(error))
             record.state = MinerState.LOST
@@ -230,7 +243,7 @@ class SiteCare:
         if miner.state in (MinerState.STARTING, MinerState.LOST, MinerState.EXCLUDED):
             return
         try:
-            await asyncio.wait_for(miner.handle.hello.remote(), _ANSWER_S)
+            _, _, _, miner.slots_run = await asyncio.wait_for(miner.handle.hello.remote(), _ANSWER_S)
         except (ray.exceptions.RayError, TimeoutError) as error:
             _log.warning("%s is gone: %s", miner.name, cause_of(error))
             miner.state = MinerState.LOST
@@ -251,15 +264,19 @@ class SiteCare:
         except ray.exceptions.RayError as error:
             _log.warning("the coordinator of %s does not answer: %s", job_id, cause_of(error))
 
-    async def _tend_miners_of(self, job_id: str, handle: Handle) -> None:
-        status = self.statuses.get(job_id)
+    async def _tend_miners_of(self, job: JobView, handle: Handle) -> None:
+        job_id, status = job.job_id, self.statuses.get(job.job_id)
         held = {} if status is None else status.miners
+        present = sum(1 for m in self.miners.values() if m.state in (MinerState.IDLE, MinerState.WORKING))
+        taken = sum(1 for m in self.miners.values() if m.job == job_id or m.name in self._joining)
+        room = job.miners_max - taken if held or present >= job.miners_min else 0
         for miner in list(self.miners.values()):
             if miner.state is MinerState.DRAINING and miner.job == job_id and status and miner.key not in held:
                 self._remove(miner)
             elif miner.job == job_id and miner.key is not None:
                 miner.state = _state_in(miner.state, held.get(miner.key))
-            elif miner.job is None and miner.state is MinerState.IDLE and miner.name not in self._joining:
+            elif room > 0 and miner.job is None and miner.state is MinerState.IDLE and miner.name not in self._joining:
+                room -= 1
                 self._joining.add(miner.name)
                 task = asyncio.create_task(self._join(miner, job_id, handle))
                 self._tasks.add(task)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import msgspec
+import psutil
 import ray
 
 from cluster.actors.names import SUPERVISOR, VERIFIER
@@ -35,11 +36,19 @@ from consensus.primitives.encoding import encode
 from consensus.primitives.integers import Digest
 from consensus.records.work import Metric
 from jobs.errors import JobError
+from jobs.program import JobProgram
 
 _RETRY_S: Final = 0.5
 _THREADS: Final = 2
 
 _log = logging.getLogger("pouw.coordinator")
+
+
+def _check_memory(program: JobProgram) -> None:
+    """Refuse a model that no miner on a machine like this one could train. Raises ModelError."""
+    from jobs.models.size import check_memory
+
+    check_memory(program.spec, program.manifest, psutil.virtual_memory().available)
 
 
 class CoordinatorStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -161,6 +170,7 @@ class Coordinator:
         verifier_ready = supervisor.verifier_for.remote(self._job)
         program = await asyncio.to_thread(job_program, opening)
         await torch_loaded
+        await asyncio.to_thread(_check_memory, program)
         trainer = await asyncio.to_thread(ProgramTrainer, program, threads=_THREADS)
         await verifier_ready
         replay_class = await require_actor(VERIFIER).replay_class.remote(self._job)

@@ -56,14 +56,9 @@ class Miner:
         return reply.report, reply.update
 
     @ray.method(concurrency_group="control")
-    def hello(self) -> tuple[bytes, int, str]:
-        """Public key, process id and node of this miner."""
-        return self._node.public_key, os.getpid(), socket.gethostname()
-
-    @ray.method(concurrency_group="control")
-    def slots_run(self) -> int:
-        """How many slots this process ran."""
-        return self._node.slots_run
+    def hello(self) -> tuple[bytes, int, str, int]:
+        """Public key, process id and node of this miner, and how many slots this process ran."""
+        return self._node.public_key, os.getpid(), socket.gethostname(), self._node.slots_run
 
     def _fetch_templates(self) -> None:
         pause = threading.Event()

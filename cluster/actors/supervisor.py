@@ -282,7 +282,8 @@ class Supervisor:
 
     async def jobs(self) -> tuple[JobView, ...]:
         """All jobs in the order they came."""
-        return tuple(job_view(self._node, job, account) for job, account in ordered_jobs(self._node))
+        views = [job_view(self._node, job, account) for job, account in ordered_jobs(self._node)]
+        return tuple(self._files.with_limits(view) for view in views)
 
     async def excluded(self) -> tuple[bytes, ...]:
         """Keys of miners that were caught."""

@@ -4,6 +4,8 @@ import os
 from pathlib import Path
 from typing import Any, Final
 
+import ray
+
 from cluster.config import HomeLayout
 from cluster.logs import configure_logging
 from cluster.node.ports import FlatState, JobOpening
@@ -19,7 +21,7 @@ _NICE: Final = 19
 class Verifier:
     """Replays slots and measures states, one request at a time."""
 
-    OPTIONS: Final[dict[str, Any]] = {"num_cpus": 0, "max_restarts": -1}
+    OPTIONS: Final[dict[str, Any]] = {"num_cpus": 0, "max_restarts": -1, "concurrency_groups": {"control": 1}}
 
     def __init__(self, *, home: str, name: str) -> None:
         from cluster.node.verifier import VerifierNode  # loads torch: here, not where the actor is started from
@@ -56,6 +58,7 @@ class Verifier:
         """A job is over."""
         self._node.forget(Digest(job))
 
+    @ray.method(concurrency_group="control")
     def pid(self) -> int:
         """The id of this process."""
         return os.getpid()

@@ -12,7 +12,7 @@ from cluster.cli.quick import QuickCommand
 from cluster.config import home_from_environment
 from cluster.errors import UsageError
 
-UP_EXAMPLES = examples("pouw up", "pouw up cluster.yaml", "pouw up --miners 4 --supervisors 4 --port 8470")
+UP_EXAMPLES = examples("pouw up", "pouw up cluster.yaml", "pouw up --miners 4 --port 8470")
 DOWN_EXAMPLES = examples("pouw down", "pouw down --json")
 JOIN_EXAMPLES = examples("pouw join 192.168.1.10:6379", "POUW_RAY_TOKEN=... pouw join 192.168.1.10:6379 --cpus 8")
 STATUS_EXAMPLES = examples("pouw status", "pouw status 3f2a", "pouw status --json")

@@ -56,8 +56,10 @@ class AuditBook:
         return sampled
 
     def suspect(self, job: Digest) -> None:
-        """Have every slot replayed that is not settled, until a fraud is found: the job cannot go on, and one slot
-        that was not drawn may be why."""
+        """Have every slot replayed that is not settled, until a fraud is found.
+
+        For a job that cannot go on: one slot that was not drawn may be why.
+        """
         self._suspect.add(job)
         for entry in self._rounds.get(job, ()):
             wanted = [slot for slot in entry.slots if slot not in entry.waiting | entry.matched]

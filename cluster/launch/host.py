@@ -22,7 +22,7 @@ from typing import Final
 import msgspec
 
 from cluster.config import HomeLayout, SiteFile, mark_process, remove_site_file, write_site_file
-from cluster.errors import ClusterError, UsageError
+from cluster.errors import ClusterError
 from cluster.launch.ray_environment import ray_environment
 from cluster.secret_file import load_or_create_token, replace_secret
 from cluster.settings import SiteSettings
@@ -50,6 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     home = HomeLayout(root=options.home)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    os.umask(0o077)  # whatever a role writes, its logs included, is for the operator only
     stop = _stop_event()
     try:
         settings = msgspec.json.decode(options.settings.read_bytes(), type=SiteSettings)
@@ -81,13 +82,9 @@ def _stop_event() -> threading.Event:
 def _start(home: HomeLayout, settings: SiteSettings, running: ExitStack) -> None:
     from cluster.wiring import create_chain
 
-    if settings.supervisors != 1:
-        raise UsageError(
-            f"a site has one supervisor for now, not {settings.supervisors}", hint="leave --supervisors out"
-        )
     home.create()
     genesis = _when_unlocked(lambda: create_chain(home, settings))
-    _set_environment(home)
+    _set_environment(home, settings)
     import ray
 
     ray_folder = tempfile.mkdtemp(prefix="pouw-")
@@ -138,9 +135,9 @@ def _when_unlocked(open_chain: Callable[[], Genesis]) -> Genesis:
             time.sleep(_UNLOCKED_STEP_S)
 
 
-def _set_environment(home: HomeLayout) -> None:
+def _set_environment(home: HomeLayout, settings: SiteSettings) -> None:
     """Ray's token, and the replay class that torch reads when a worker imports it; workers inherit both."""
-    os.environ.update(ray_environment(load_or_create_token(home.ray_token)))
+    os.environ.update(ray_environment(load_or_create_token(home.ray_token), settings.replay_class))
 
 
 def _object_store_bytes() -> int:

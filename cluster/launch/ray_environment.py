@@ -3,10 +3,10 @@
 from jobs.determinism import PORTABLE, environment
 
 
-def ray_environment(token: str) -> dict[str, str]:
+def ray_environment(token: str, replay_class: str = PORTABLE) -> dict[str, str]:
     """For every node of a site, the head and those that join: authentication on, and the same bits everywhere."""
     return {
-        **environment(PORTABLE),
+        **environment(replay_class),
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": token,
         "RAY_USAGE_STATS_ENABLED": "0",

@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from cluster.config import HomeLayout, SiteFile, mark_process, read_site_file, remove_site_file
-from cluster.errors import ClusterError, ConflictError
+from cluster.errors import ClusterError, ConflictError, UsageError
 from cluster.launch.lock import site_lock
 from cluster.launch.ports import choose_port
 from cluster.launch.process import DetachedProcess, kill_group, last_lines, spawn_detached, terminate, wait_until
@@ -41,9 +41,13 @@ def start_site(
     """Start the site of `home` and return its record when it is ready. `tick` is called while waiting.
 
     Raises:
+        UsageError: more supervisors than a site can have.
         ConflictError: it is up already, being started or stopped, or the port is taken.
         StartError: it did not come up; the message says why, as far as is known.
     """
+    if settings.supervisors != 1:
+        words = f"a site has one supervisor for now, not {settings.supervisors}"
+        raise UsageError(words, hint="leave supervisors out", code="supervisors")
     home.create()
     with site_lock(home):
         _check_not_up(home)

@@ -9,7 +9,7 @@ import math
 import secrets
 import time
 from collections.abc import Callable, Sequence
-from typing import Final, TypeVar
+from typing import TypeVar
 
 from cluster.config import HomeLayout
 from cluster.errors import UsageError
@@ -19,7 +19,6 @@ from consensus.primitives.integers import Digest
 
 Progress = Callable[[int, int], None]
 """Called with how many of how many are done."""
-_PORTABLE: Final = "portable"
 Item = TypeVar("Item")
 
 
@@ -111,13 +110,15 @@ def _replay_jobs(site: StoredSite, share: float, progress: Progress) -> tuple[in
 
 
 def _audit(site: StoredSite, job: Digest, share: float, progress: Progress) -> AuditView:
+    from cluster.node.stored_job import intervals_of, stored_account, stored_opening
     from jobs.determinism import configure
-
-    configure(_PORTABLE)
-    from cluster.node.rerun import Findings, JobRerun, intervals_of, stored_account, stored_opening
+    from jobs.spec.canonical import parse_spec
 
     account = stored_account(site, job)
     opening = stored_opening(site, job, account)
+    configure(parse_spec(opening.spec).train.replay_class)
+    from cluster.node.rerun import Findings, JobRerun
+
     chosen = draw(intervals_of(site, job, account), share)
     findings = Findings()
     total = sum(interval.end - interval.start for interval in chosen) * account.slots

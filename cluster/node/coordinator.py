@@ -54,7 +54,7 @@ from consensus.errors import ConsensusError
 from consensus.primitives.encoding import encode
 from consensus.primitives.integers import Digest
 from consensus.records.work import Metric, RoundCommit
-from jobs.errors import TrainingDivergedError
+from jobs.errors import DivergedStateError, JobError, TrainingDivergedError
 
 _TICK_S: Final = 1.0
 _SETTLE_POLL_S: Final = 0.05
@@ -201,9 +201,13 @@ class CoordinatorNode:
         is_alone_in_it = failed.miner in miners and self._rounds.miners.keys() <= miners
         miners.add(failed.miner)
         if len(miners) >= _DIVERGENCES or is_alone_in_it:
-            self._is_over = True
-            await self._commits.drain()
-            await self._ports.fail_job(str(error))
+            await self._give_up(error)
+
+    async def _give_up(self, error: JobError) -> None:
+        """Say so once all that led to it is committed: the supervisor has it replayed, one forged update may be why."""
+        self._is_over = True
+        await self._commits.drain()
+        await self._ports.fail_job(str(error))
 
     def _begin_call(self, effect: Assign) -> None:
         assert self._start is not None  # noqa: S101 - slots are handed out in an open round only
@@ -266,7 +270,7 @@ class CoordinatorNode:
             await self._refuse(forged)
             return
         state = self._ports.publish(applied.state)
-        metrics = await self._measure(start.round, state)
+        metrics, diverged = await self._measure(start.round, state)
         loss_bits = mean_loss_bits(results)
         self.meter.round_finished(self._ports.now_s(), bits_to_float(loss_bits), metrics)
         is_final = start.round == self.meter.plan.rounds - 1 or self.meter.plan.is_reached(metrics)
@@ -281,9 +285,13 @@ class CoordinatorNode:
             metrics=metrics,
             final=is_final,
         )
-        if leaves_checkpoint or is_final:
+        is_new = start.round >= self._progress.next_round
+        if is_new and (leaves_checkpoint or is_final):  # what the chain has already left one, which must stay as it is
             await self._ports.save_checkpoint(self._trainer.checkpoint(start.round + 1))
         await self._commit(commit, results)
+        if diverged is not None:
+            await self._give_up(diverged)
+            return
         await self._wait_for_audits(applied)
         self._open_round(start.round + 1, applied.state_digest, state, applied.state.size)
 
@@ -294,9 +302,14 @@ class CoordinatorNode:
             self._decide(MinerExcluded(miner=MinerId(result.report.miner)))
         await self._restore()
 
-    async def _measure(self, number: int, state: StateHandle) -> tuple[Metric, ...]:
-        is_new = number >= self._progress.next_round
-        return await self._ports.evaluate(state) if is_new and self.meter.plan.is_evaluated(number) else ()
+    async def _measure(self, number: int, state: StateHandle) -> tuple[tuple[Metric, ...], DivergedStateError | None]:
+        """Figures of a state that was not measured before, or why it has none."""
+        if number < self._progress.next_round or not self.meter.plan.is_evaluated(number):
+            return (), None
+        try:
+            return await self._ports.evaluate(state), None
+        except DivergedStateError as error:
+            return (), error
 
     async def _commit(self, commit: RoundCommit, results: tuple[SlotResult, ...]) -> None:
         """Hand the round in, or, if the chain has it already, hold it against that."""

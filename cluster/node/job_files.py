@@ -3,9 +3,10 @@
 The test part is handed out only once a job takes no more rounds, so that nobody can train on it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
+import msgspec
 import numpy as np
 
 from cluster.errors import ConflictError, NotFoundError, UsageError
@@ -13,6 +14,7 @@ from cluster.node.buffers import bytes_of
 from cluster.node.ports import Checkpoint, JobOpening
 from cluster.node.supervisor import NodeStores, SupervisorNode
 from cluster.node.training import Segments
+from cluster.views import JobView
 from consensus.chain.genesis import job_beacon
 from consensus.crypto.signing import decode_signed, open_signed
 from consensus.errors import ConsensusError
@@ -25,6 +27,7 @@ from jobs.data.manifest import DatasetManifest, PartName, check_manifest
 from jobs.errors import JobError
 from jobs.layout import decode_layout, optimizer_binding
 from jobs.spec.canonical import parse_spec
+from jobs.spec.job import MinersSpec
 from storage.artifacts import ArtifactStore
 from storage.job_store import CheckpointRef
 
@@ -38,6 +41,7 @@ class JobFiles:
     node: SupervisorNode
     stores: NodeStores
     artifacts: ArtifactStore
+    _limits: dict[Digest, MinersSpec] = field(default_factory=dict)
 
     def check_submission(self, transaction: bytes, spec: bytes, manifest: bytes) -> JobId:
         """Keep a job's spec and manifest if they are what its transaction pays for and its data is here.
@@ -79,6 +83,14 @@ class JobFiles:
             beacon=job_beacon(self.node.chain.genesis, beacon),
             coordinator=account.coordinator,
         )
+
+    def with_limits(self, view: JobView) -> JobView:
+        """A job's view with how many miners it wants."""
+        account = self._account(Digest(bytes.fromhex(view.job_id)))
+        if account.spec not in self._limits:
+            self._limits[account.spec] = parse_spec(self.artifacts.load_artifact(account.spec)).miners
+        limits = self._limits[account.spec]
+        return msgspec.structs.replace(view, miners_min=limits.min, miners_max=limits.max)
 
     def load_part(self, job: JobId, part: PartName) -> Segments:
         """The segments of one part.

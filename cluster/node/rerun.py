@@ -10,15 +10,13 @@ from dataclasses import dataclass, field
 import msgspec
 import numpy as np
 
-from cluster.errors import ConflictError, NotFoundError
+from cluster.errors import ConflictError
 from cluster.node.ports import Checkpoint, JobOpening
 from cluster.node.stored_chain import StoredSite
+from cluster.node.stored_job import Interval
 from cluster.node.training import ProgramTrainer, job_program, open_part
-from consensus.chain.genesis import job_beacon
-from consensus.ledger.entries import JobAccount
-from consensus.ledger.state import LedgerState
 from consensus.primitives.encoding import decode
-from consensus.primitives.integers import Digest, Height
+from consensus.primitives.integers import Digest
 from consensus.records.work import Assignment, RoundCommit, SlotReport
 from consensus.replay.verdict import Outcome
 from jobs.determinism import describe
@@ -54,50 +52,6 @@ class Findings:
                 self.inconclusive += 1
         if note:
             self.notes.append(note)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Interval:
-    """Rounds `start` to `end` (not including), run from the checkpoint before `start`; None: from the first state."""
-
-    start: int
-    end: int
-    checkpoint: CheckpointRef | None
-
-
-def stored_account(site: StoredSite, job: Digest) -> JobAccount:
-    """A job on the stored ledger. Raises NotFoundError."""
-    _, entries = site.chain.load_ledger()
-    account = LedgerState.from_entries(entries).jobs.get(job)
-    if account is None:
-        raise NotFoundError(f"there is no job {job.hex()[:16]} on this chain", hint="list them with: pouw jobs")
-    return account
-
-
-def stored_opening(site: StoredSite, job: Digest, account: JobAccount) -> JobOpening:
-    """What is needed to run a stored job. Raises ConflictError for one that was not started."""
-    beacon = None if account.start_height is None else site.chain.load_beacon(Height(account.start_height))
-    if beacon is None or account.coordinator is None:
-        raise ConflictError(f"job {account.name} was never started: there is nothing to replay", code="not-started")
-    return JobOpening(
-        job=job,
-        spec=site.artifacts.load_artifact(account.spec),
-        manifest=site.jobs.load_manifest(account.dataset),
-        beacon=job_beacon(site.genesis, beacon),
-        coordinator=account.coordinator,
-    )
-
-
-def intervals_of(site: StoredSite, job: Digest, account: JobAccount) -> list[Interval]:
-    """The job's rounds that are on the chain, cut at the stored checkpoints."""
-    stored = [ref for ref in site.jobs.load_checkpoints(job) if ref.round < account.next_round]
-    cuts: list[tuple[int, CheckpointRef | None]] = [(0, None), *((ref.round, ref) for ref in stored if ref.round > 0)]
-    ends = [start for start, _ in cuts[1:]] + [account.next_round]
-    return [
-        Interval(start=start, end=end, checkpoint=ref)
-        for (start, ref), end in zip(cuts, ends, strict=True)
-        if end > start
-    ]
 
 
 class JobRerun:

@@ -9,7 +9,7 @@ from consensus.ledger.entries import JobAccount, JobStatus
 from consensus.ledger.rewards import MINED
 from consensus.mechanisms.pouw.seal import open_seal
 from consensus.primitives.encoding import Record
-from consensus.primitives.integers import Credits, Digest, PublicKey
+from consensus.primitives.integers import Digest, PublicKey
 from consensus.records.block import Block
 
 
@@ -39,7 +39,6 @@ def account_view(node: SupervisorNode, address: PublicKey) -> AccountView:
 def job_view(node: SupervisorNode, job: Digest, account: JobAccount) -> JobView:
     """A job as the chain, and what waits for it, has it. A coordinator knows fresher figures."""
     loss_bits = node.tallies.final_loss_bits.get(job)
-    paid = account.reward - account.escrow if account.status is JobStatus.RUNNING else 0
     return JobView(
         job_id=job.hex(),
         name=account.name,
@@ -53,7 +52,7 @@ def job_view(node: SupervisorNode, job: Digest, account: JobAccount) -> JobView:
         state_digest=None if account.state is None else account.state.hex(),
         client=account.client.hex(),
         reward=format_credits(account.reward),
-        paid=format_credits(Credits(paid)),
+        paid=format_credits(account.paid),
         reason=account.reason or _waiting_reason(node, job, account),
         blocks=node.tallies.blocks_of_job[job],
         audits_matched=node.tallies.audits_matched[job],

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final, cast
 
 from cluster.control.audits import SlotRef
+from cluster.control.pacing import RoundPace
 from cluster.control.reports import check_committed_reports
 from cluster.control.slots import MinerId
 from cluster.node.chain_service import ChainService
@@ -80,6 +81,7 @@ class SupervisorNode:
         self.audits, self.tallies = self.memory.audits, Tallies()
         self.chain = ChainService(genesis=genesis, store=stores.chain, work=self.memory.history)
         self.pool = Mempool(self.chain.view)
+        self._pace = RoundPace()
         self._failures: dict[JobId, str] = {}
         self._recover()
 
@@ -111,6 +113,7 @@ class SupervisorNode:
         check_committed_reports(commit, opened, self.chain.chain_id)
         if not self._is_known(signed.digest):
             self._admit(self.chain.opener.open(data, self.chain.view.context), reports=opened)
+            self._pace.note(self._clock_ms())
         return self.progress(commit.job)
 
     def progress(self, job: JobId) -> JobProgress:
@@ -251,8 +254,12 @@ class SupervisorNode:
         return account is not None and account.coordinator == coordinator
 
     def fail_job(self, job: JobId, reason: str) -> None:
-        """A job cannot go on: close it once its rounds are settled."""
+        """A job cannot go on: close it once its rounds are settled, for which all their slots have to be replayed.
+
+        One forged update is enough to make training diverge. If that is why, the job goes on without the cheat.
+        """
         self._failures[job] = reason
+        self.audits.suspect(job)
 
     def closable(self) -> list[tuple[JobId, JobStatus, str]]:
         """Jobs that have to be closed now, with the outcome and its reason."""
@@ -307,7 +314,7 @@ class SupervisorNode:
 
     def _note(self, message: Transaction) -> None:
         self.memory.note(message)
-        if isinstance(message, ProveFraud | CloseJob):
+        if isinstance(message, RoundCommit | ProveFraud | CloseJob):  # a job that commits a round goes on after all
             self._failures.pop(message.job, None)
 
     def _assemble(self, producer: PublicKey, mechanism: str) -> Template:
@@ -319,7 +326,7 @@ class SupervisorNode:
 
     def _is_quiet(self) -> bool:
         view = self.chain.view
-        is_old = self._clock_ms() - view.tip_time_ms >= view.params.quiet_after_ms
+        is_old = self._clock_ms() - view.tip_time_ms >= self._pace.quiet_after_ms(view.params.quiet_after_ms)
         return is_old or not has_open_work(view.state) or not has_open_work(self.pool.state)
 
     def _append(self, candidate: Candidate) -> None:

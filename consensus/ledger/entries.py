@@ -51,6 +51,8 @@ class JobAccount(Record, frozen=True, tag="pouw/job-account/1"):
     """What the client paid in. A verified slot earns `reward // (rounds * slots)`."""
     escrow: Credits
     """What has not been paid out yet."""
+    paid: Credits = Credits(0)
+    """What miners were paid for its slots."""
     status: JobStatus = JobStatus.QUEUED
     coordinator: PublicKey | None = None
     retired: tuple[PublicKey, ...] = ()

@@ -65,7 +65,7 @@ def settle_rounds(
     for key in keys:
         state = state.with_round(key, None)
     state, paid = _pay_slots(state, job, rounds)
-    settled = replace(job, settled_round=message.upto, escrow=job.escrow - paid)
+    settled = replace(job, settled_round=message.upto, escrow=job.escrow - paid, paid=job.paid + paid)
     return state.with_job(message.job, settled)
 
 
