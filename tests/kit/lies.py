@@ -114,6 +114,13 @@ def dithered_weights(task: Task) -> SlotReply:
     return task.answer(altered_step(report, 3, weights_in=digest))
 
 
+def ruinous_update(task: Task) -> SlotReply:
+    """An update that leaves no finite number in the model."""
+    ruinous = np.full_like(task.reply.update, np.float32(np.nan))
+    digest = update_digest(task.site, ruinous)
+    return task.answer(altered(altered_step(task.report, 0, weights_out=digest), update=digest), ruinous)
+
+
 def _last_bit_flipped(array: FlatState) -> FlatState:
     flipped = array.copy()
     flipped.view(np.uint32)[7] ^= 1

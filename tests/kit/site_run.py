@@ -10,13 +10,16 @@ from cluster.node.coordinator import CoordinatorNode
 from cluster.node.ports import Checkpoint, FlatState, JobProgress, SlotReply, StateHandle
 from cluster.node.supervisor import Fraud
 from cluster.node.training import ProgramTrainer
-from consensus.errors import InvalidBlockError, Reject
+from consensus.errors import ConsensusError, InvalidBlockError, Reject
 from consensus.ledger.entries import JobStatus
 from consensus.primitives.integers import Digest
 from consensus.records.work import Metric
 from tests.kit.site import Site
 
+_DUTY_S = 0.01
 _BLOCKS_AT_MOST = 50
+_BLOCKS_TO_SETTLE = 3
+_COORDINATORS_AT_MOST = 8
 
 
 @dataclass(kw_only=True)
@@ -41,11 +44,24 @@ class SiteRun:
     blocks: list[bytes] = field(default_factory=list)
     refused: list[Reject] = field(default_factory=list)
     """Codes of mined blocks that were not accepted."""
-    failure: str = ""
+    failures: list[str] = field(default_factory=list)
+    """Why a coordinator gave up."""
     _waiting: int = 0
+    _has_given_up: bool = False
 
     async def run(self) -> None:
-        """Run the job to its end."""
+        """Run the job to its end. A coordinator that gives up is started again, as a site does."""
+        for _ in range(_COORDINATORS_AT_MOST):
+            known = len(self.failures)
+            try:
+                await self._run_coordinator()
+            except ConsensusError as error:
+                await self.fail_job(str(error))
+            if len(self.failures) == known or self._end_failed_job():
+                return
+
+    async def _run_coordinator(self) -> None:
+        self._has_given_up = False
         trainer = ProgramTrainer(self.site.program, threads=1)
         self.node = CoordinatorNode(
             key=self.site.coordinator,
@@ -84,7 +100,7 @@ class SiteRun:
         if self.stops_after_round is not None and job.next_round > self.stops_after_round:
             self._stop()
         elif job.closing:
-            self._finish()
+            asyncio.get_running_loop().call_later(_DUTY_S, self._finish)
         elif self._waiting >= self.rounds_per_block:
             self._move_on()
         if self.is_mining:
@@ -108,7 +124,9 @@ class SiteRun:
         return max(usable, key=lambda checkpoint: checkpoint.round, default=None)
 
     async def fail_job(self, reason: str) -> None:
-        self.failure = reason
+        self._has_given_up = True
+        self.failures.append(reason)
+        self.site.supervisor.fail_job(self.site.job_id, reason)
 
     def now_s(self) -> float:
         return time.monotonic()
@@ -135,14 +153,26 @@ class SiteRun:
     def _finish(self) -> None:
         """Settle and close the job, unless an audit finds that it was not over."""
         for _ in range(_BLOCKS_AT_MOST):
-            if self._move_on():
+            job = self.site.supervisor.job(self.site.job_id)
+            if self._has_given_up or job is None or not job.closing or self._move_on():
                 return
-            for job, outcome, reason in self.site.supervisor.closable():
-                self.site.supervisor.close_job(job, outcome, reason, ())
-            if self.site.job.status is not JobStatus.RUNNING:
+            if self._close_if_due():
                 self._stop()
                 return
         raise AssertionError("the job does not come to an end")
+
+    def _end_failed_job(self) -> bool:
+        """What a site does while its coordinator is not running. Whether the job is over."""
+        for _ in range(_BLOCKS_TO_SETTLE):
+            if self._move_on() or self._close_if_due():
+                break
+        return self.site.job.status is not JobStatus.RUNNING
+
+    def _close_if_due(self) -> bool:
+        """Close the job if its rounds are settled. Whether it is over."""
+        for job, outcome, reason in self.site.supervisor.closable():
+            self.site.supervisor.close_job(job, outcome, reason, ())
+        return self.site.job.status is not JobStatus.RUNNING
 
     def _take_block(self, block: bytes) -> None:
         self.blocks.append(block)
