@@ -9,7 +9,7 @@ from consensus.ledger.rewards import MINED
 from consensus.primitives.encoding import decode
 from consensus.primitives.integers import Digest, PublicKey
 from consensus.records.block import Block
-from consensus.records.transactions import ProveFraud, SettleRounds
+from consensus.records.transactions import ProveFraud, SettleRounds, Transaction
 from consensus.records.work import RoundCommit, SlotReport
 from tests.kit.genesis import FUNDS, public_key
 from tests.kit.hashed_training import undisturbed_states
@@ -28,18 +28,20 @@ class ChainStory:
 
     def add(self, block: Block, pay: int, reward: int) -> None:
         for data in block.transactions:
-            message = open_message(decode_signed(data))
-            match message:
-                case RoundCommit():
-                    assert not self.excluded & {slot.miner for slot in message.slots}, "an excluded miner is credited"
-                    assert message.round not in self.committed, "a round is committed twice"
-                    self.committed[message.round] = message
-                case ProveFraud():
-                    self._go_back(decode(decode_signed(message.report).body, SlotReport))
-                case SettleRounds(upto=upto):
-                    self._pay(upto, pay)
+            self.add_message(open_message(decode_signed(data)), pay)
         if block.header.mechanism in MINED:
             self.mined[block.header.producer] += reward
+
+    def add_message(self, message: Transaction, pay: int) -> None:
+        match message:
+            case RoundCommit():
+                assert not self.excluded & {slot.miner for slot in message.slots}, "an excluded miner is credited"
+                assert message.round not in self.committed, "a round is committed twice"
+                self.committed[message.round] = message
+            case ProveFraud():
+                self._go_back(decode(decode_signed(message.report).body, SlotReport))
+            case SettleRounds(upto=upto):
+                self._pay(upto, pay)
 
     def _go_back(self, report: SlotReport) -> None:
         self.excluded.add(report.miner)
@@ -56,6 +58,7 @@ class ChainStory:
 
 def check_world(world: World, *, outcome: str = "completed") -> ChainStory:
     """Everything that can be said of a finished run."""
+    assert world.mistakes == []
     pay = REWARD // (world.plan.rounds * world.plan.slots)
     story = ChainStory()
     for block in world.blocks():

@@ -24,10 +24,10 @@ ANCHOR = "honest-0"
 """The honest miner that always comes back."""
 
 
-def signed_again(node: MinerNode, reply: SlotReply, update: bytes | None = None, **changes: object) -> SlotReply:
+def signed_again(node: MinerNode, reply: SlotReply, sent: bytes | None = None, /, **changes: object) -> SlotReply:
     """An answer with another report, validly signed, and maybe another update."""
     report = replace(decode(decode_signed(reply.report).body, SlotReport), **changes)
-    array = reply.update if update is None else numbers(update)
+    array = reply.update if sent is None else numbers(sent)
     return SlotReply(report=encode(sign(node.key, node.chain_id, report)), update=array)
 
 
@@ -63,7 +63,7 @@ def says_it_diverges(world: World, node: MinerNode, reply: SlotReply) -> SlotRep
 
 
 def fails(world: World, node: MinerNode, reply: SlotReply) -> SlotReply:
-    raise RuntimeError("out of memory")
+    raise MemoryError
 
 
 LIES: tuple[Lie, ...] = (

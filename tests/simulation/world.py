@@ -36,6 +36,7 @@ from consensus.records.block import Block
 from consensus.records.transactions import SubmitJob
 from consensus.records.work import Metric, SlotReport
 from consensus.replay.verdict import Outcome
+from jobs.errors import TrainingDivergedError
 from storage.memory_kv import MemoryStore
 from tests.kit.genesis import make_genesis, make_params, public_key, secret_key, supervisor_keys
 from tests.kit.hashed_training import REPLAY_CLASS, HashRunner, HashTrainer, replay
@@ -82,6 +83,8 @@ class World:
     """Reasons that coordinators gave for not going on."""
     errors: list[Exception] = field(default_factory=list)
     """What ended coordinators."""
+    mistakes: list[Exception] = field(default_factory=list)
+    """Errors of the simulation itself; a coordinator takes them for a miner's."""
     store: MemoryStore = field(default_factory=MemoryStore)
     clock_offset_ms: int = 0
     stops: int = 0
@@ -150,7 +153,13 @@ class World:
         if block is not None:
             self._spawn(self._offer(block))
         lie = self.lies.get(process.name)
-        return reply if lie is None else lie(self, process.node, reply)
+        try:
+            return reply if lie is None else lie(self, process.node, reply)
+        except (MemoryError, TrainingDivergedError):
+            raise
+        except Exception as error:
+            self.mistakes.append(error)
+            raise
 
     async def _pass_time(self, process: Miner) -> None:
         """The time a slot takes. A crash ends it, a frozen miner takes for ever."""
@@ -262,18 +271,22 @@ class World:
         while not self.supervisor.is_started(self.job, named):  # noqa: ASYNC110 - as the actor does
             await asyncio.sleep(DUTY_S)
         while True:
-            self.coordinator = CoordinatorNode(
-                key=secret_key("coordinator"),
-                chain_id=self.genesis.chain_id,
-                opening=self.opening(),
-                trainer=HashTrainer(self.plan),
-                ports=self,
-                replay_class=REPLAY_CLASS,
-            )
-            for miner in self.miners.values():
-                self.tell(MinerJoined(miner=miner.id))
-            await self._run_coordinator(self.coordinator)
+            await self._run_coordinator(self.new_coordinator())
             await asyncio.sleep(DUTY_S)
+
+    def new_coordinator(self) -> CoordinatorNode:
+        """A coordinator that knows of the miners there are."""
+        self.coordinator = CoordinatorNode(
+            key=secret_key("coordinator"),
+            chain_id=self.genesis.chain_id,
+            opening=self.opening(),
+            trainer=HashTrainer(self.plan),
+            ports=self,
+            replay_class=REPLAY_CLASS,
+        )
+        for miner in self.miners.values():
+            self.tell(MinerJoined(miner=miner.id))
+        return self.coordinator
 
     async def _run_coordinator(self, node: CoordinatorNode) -> None:
         self.running = asyncio.create_task(node.run())
@@ -309,9 +322,12 @@ class World:
             await asyncio.sleep(DUTY_S)
             self.supervisor.append_quiet_block()
             self._offer_templates()
-            await self._audit()
-            for job, outcome, reason in self.supervisor.closable():
-                self.supervisor.close_job(job, outcome, reason, ())
+            await self.audit()
+            self.close_jobs()
+
+    def close_jobs(self) -> None:
+        for job, outcome, reason in self.supervisor.closable():
+            self.supervisor.close_job(job, outcome, reason, ())
 
     def _offer_templates(self) -> None:
         for miner in self.miners.values() if self.is_mining else ():
@@ -319,7 +335,8 @@ class World:
             if template is not None:
                 miner.node.offer_template(template)
 
-    async def _audit(self) -> None:
+    async def audit(self) -> None:
+        """Replay what is due, as far as the states are there."""
         for _ in range(self.supervisor.audits.backlog):
             due = self.supervisor.next_audit()
             if due is None:
