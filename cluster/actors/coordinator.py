@@ -35,6 +35,7 @@ from consensus.errors import ConsensusError
 from consensus.primitives.encoding import encode
 from consensus.primitives.integers import Digest
 from consensus.records.work import Metric
+from consensus.replay.verdict import Outcome
 from jobs.errors import JobError
 from jobs.program import JobProgram
 
@@ -106,6 +107,14 @@ class RayPorts:
     async def load_progress(self) -> JobProgress:
         progress: JobProgress = await require_actor(SUPERVISOR).progress.remote(self.job)
         return progress
+
+    async def load_updates(self, round_number: int) -> tuple[Digest, ...]:
+        updates: tuple[Digest, ...] = await require_actor(SUPERVISOR).updates.remote(self.job, round_number)
+        return updates
+
+    async def dispute(self, report: bytes) -> Outcome:
+        outcome: Outcome = await require_actor(SUPERVISOR).dispute.remote(report)
+        return outcome
 
     async def evaluate(self, state: StateHandle) -> tuple[Metric, ...]:
         await require_actor(SUPERVISOR).verifier_for.remote(self.job)

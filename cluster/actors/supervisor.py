@@ -14,6 +14,7 @@ from cluster.actors.remote import Handle, cause_of, find_actor
 from cluster.config import HomeLayout
 from cluster.errors import NotFoundError
 from cluster.logs import configure_logging
+from cluster.node.disputes import Disputes
 from cluster.node.job_files import JobFiles
 from cluster.node.ports import Checkpoint, FlatState, JobOpening, JobProgress
 from cluster.node.site_views import account_view, block_view, job_view, ordered_jobs, tip_view
@@ -53,6 +54,7 @@ class Supervisor:
         parts = open_supervisor(layout)
         self._node = parts.node
         self._files = JobFiles(node=parts.node, stores=parts.stores, artifacts=parts.artifacts)
+        self._disputes = Disputes(node=parts.node, stores=parts.stores)
         self._chain = parts.stores.chain
         self._deciding = asyncio.Lock()
         self._closing: set[JobId] = set()
@@ -77,6 +79,21 @@ class Supervisor:
     async def progress(self, job: bytes) -> JobProgress:
         """How far a job is."""
         return self._node.progress(Digest(job))
+
+    async def updates(self, job: bytes, round_number: int) -> tuple[Digest, ...]:
+        """What a committed round's slots came to."""
+        return self._disputes.committed_updates(Digest(job), round_number)
+
+    async def dispute(self, data: bytes) -> Outcome:
+        """A committed slot was run again and came to another update: a replay says which is false."""
+        report = decode(decode_signed(data).body, SlotReport)
+        verdict = await self._replay(report)
+        if verdict is None:
+            return Outcome.INCONCLUSIVE
+        fraud = self._disputes.decide(report, verdict)
+        if fraud is not None:
+            await self._tell_coordinator(fraud)
+        return verdict.outcome
 
     async def template(self, producer: bytes) -> Template | None:
         """A block template for a miner."""

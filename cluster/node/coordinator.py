@@ -54,6 +54,7 @@ from consensus.errors import ConsensusError
 from consensus.primitives.encoding import encode
 from consensus.primitives.integers import Digest
 from consensus.records.work import Metric, RoundCommit
+from consensus.replay.verdict import Outcome
 from jobs.errors import DivergedStateError, JobError, TrainingDivergedError
 
 _TICK_S: Final = 1.0
@@ -188,10 +189,27 @@ class CoordinatorNode:
         if outcome.start is not self._start:
             return None if isinstance(outcome.event, SlotReported | SlotFailed) else outcome.event
         if outcome.result is not None:
+            if self._is_disputed(outcome.start, outcome.result):
+                return await self._settle_dispute(outcome.result)
             self._results.add(outcome.result)
         if outcome.diverged is not None and isinstance(outcome.event, SlotFailed):
             await self._note_divergence(outcome.event, outcome.diverged)
         return outcome.event
+
+    def _is_disputed(self, start: RoundStart, result: SlotResult) -> bool:
+        return bool(start.committed) and start.committed[result.report.slot] != result.report.update
+
+    async def _settle_dispute(self, result: SlotResult) -> Event:
+        """One of two answers is false, this one or the committed one."""
+        report, miner = result.report, MinerId(result.report.miner)
+        outcome = await self._ports.dispute(encode(result.signed))
+        if outcome is Outcome.MISMATCH:
+            return MinerExcluded(miner=miner)
+        if outcome is Outcome.MATCH:
+            if report.round < (await self._ports.load_progress()).settled_round:
+                raise ConsensusError(f"round {report.round}, slot {report.slot} is settled with a false update")
+            self._must_go_back = True
+        return SlotFailed(slot=report.slot, attempt=report.attempt, miner=miner)
 
     async def _note_divergence(self, failed: SlotFailed, error: TrainingDivergedError) -> None:
         """A cheat may say so of any slot, but not make another miner say the same."""
@@ -236,7 +254,7 @@ class CoordinatorNode:
         self._handles.clear()
         self._epoch += 1
         _log.info("running from round %d; %d are committed", checkpoint.round, self._progress.next_round)
-        self._open_round(checkpoint.round, digest, self._ports.publish(checkpoint.state), checkpoint.state.size)
+        await self._open_round(checkpoint.round, digest, self._ports.publish(checkpoint.state), checkpoint.state.size)
 
     async def _load_checkpoint(self) -> Checkpoint:
         """The newest usable checkpoint. A last state that an audit took back may still be stored: it is passed over."""
@@ -248,12 +266,15 @@ class CoordinatorNode:
             at_most = checkpoint.round - 1
         return await asyncio.to_thread(self._trainer.initial)
 
-    def _open_round(self, number: int, digest: Digest, state: StateHandle, numbers: int) -> None:
+    async def _open_round(self, number: int, digest: Digest, state: StateHandle, numbers: int) -> None:
         self._handles[number] = state
         self.meter.round_opened(number, digest)
         end = self._progress.next_round if self._progress.is_closing else self.meter.plan.rounds
         if number < end:
-            self._start = RoundStart(epoch=self._epoch, round=number, digest=digest, state=state, numbers=numbers)
+            committed = await self._ports.load_updates(number) if number < self._progress.next_round else ()
+            self._start = RoundStart(
+                epoch=self._epoch, round=number, digest=digest, state=state, numbers=numbers, committed=committed
+            )
             self._results.clear()
             self._diverged.clear()
             self.tell(RoundOpened(round=number, first_attempt=self._progress.frauds << _ATTEMPTS_BITS))
@@ -293,7 +314,7 @@ class CoordinatorNode:
             await self._give_up(diverged)
             return
         await self._wait_for_audits(applied)
-        self._open_round(start.round + 1, applied.state_digest, state, applied.state.size)
+        await self._open_round(start.round + 1, applied.state_digest, state, applied.state.size)
 
     async def _refuse(self, forged: tuple[SlotResult, ...]) -> None:
         """The bytes of these updates are not what was signed for. The trainer has used them already: go back."""

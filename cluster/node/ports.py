@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from cluster.control.slots import MinerId
 from consensus.primitives.integers import Digest, PublicKey
 from consensus.records.work import Metric
+from consensus.replay.verdict import Outcome
 
 StateHandle = NewType("StateHandle", object)
 FlatState = NDArray[np.float32]
@@ -145,6 +146,17 @@ class CoordinatorPorts(Protocol):
         ...
 
     async def load_progress(self) -> JobProgress: ...
+
+    async def load_updates(self, round_number: int) -> tuple[Digest, ...]:
+        """The updates that a committed round names, in slot order."""
+        ...
+
+    async def dispute(self, report: bytes) -> Outcome:
+        """A committed slot that was run again came to another update: have this signed report of it replayed.
+
+        A match puts evidence against the committed report on the chain, if that is still possible.
+        """
+        ...
 
     async def evaluate(self, state: StateHandle) -> tuple[Metric, ...]:
         """Figures of a state on the validation part. Raises jobs.errors.DivergedStateError."""

@@ -30,6 +30,8 @@ class RoundStart:
     state: StateHandle
     numbers: int
     """How many float32 numbers the state has, and so every update."""
+    committed: tuple[Digest, ...] = ()
+    """The updates that the chain has for this round already, in slot order; none for a round that is run first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,13 +7,18 @@ from dataclasses import dataclass, field
 from cluster.control.rounds import MinerJoined
 from cluster.control.slots import MinerId
 from cluster.node.coordinator import CoordinatorNode
+from cluster.node.disputes import Disputes
 from cluster.node.ports import Checkpoint, FlatState, JobProgress, SlotReply, StateHandle
 from cluster.node.supervisor import Fraud
 from cluster.node.training import ProgramTrainer
+from cluster.wiring import node_stores
+from consensus.crypto.signing import decode_signed
 from consensus.errors import ConsensusError, InvalidBlockError, Reject
 from consensus.ledger.entries import JobStatus
+from consensus.primitives.encoding import decode
 from consensus.primitives.integers import Digest
-from consensus.records.work import Metric
+from consensus.records.work import Metric, SlotReport
+from consensus.replay.verdict import Outcome
 from tests.kit.site import Site
 
 _DUTY_S = 0.01
@@ -109,6 +114,22 @@ class SiteRun:
 
     async def load_progress(self) -> JobProgress:
         return self.site.supervisor.progress(self.site.job_id)
+
+    async def load_updates(self, round_number: int) -> tuple[Digest, ...]:
+        return self._disputes.committed_updates(self.site.job_id, round_number)
+
+    async def dispute(self, report: bytes) -> Outcome:
+        answer = decode(decode_signed(report).body, SlotReport)
+        state = self.state_of(answer.round)
+        assert state is not None
+        verdict = self.site.replay(answer, state)
+        fraud = self._disputes.decide(answer, verdict)
+        self._go_back([] if fraud is None else [fraud])
+        return verdict.outcome
+
+    @property
+    def _disputes(self) -> Disputes:
+        return Disputes(node=self.site.supervisor, stores=node_stores(self.site.store))
 
     async def evaluate(self, state: StateHandle) -> tuple[Metric, ...]:
         return self.site.verifier.evaluate(self.site.job_id, "validation", state)

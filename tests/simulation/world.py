@@ -13,6 +13,7 @@ from random import Random  # noqa: TID251 - handed in by whoever knows the seed
 from cluster.control.rounds import MinerDraining, MinerJoined, MinerLost
 from cluster.control.slots import MinerId
 from cluster.node.coordinator import CoordinatorNode
+from cluster.node.disputes import Disputes
 from cluster.node.miner import MinerNode
 from cluster.node.ports import (
     Checkpoint,
@@ -31,7 +32,7 @@ from consensus.crypto.signing import Signed, decode_signed, sign
 from consensus.errors import ConsensusError, InvalidBlockError
 from consensus.ledger.entries import JobAccount, JobStatus
 from consensus.primitives.encoding import Record, decode, encode
-from consensus.primitives.integers import Credits, Height, PublicKey, TimeMs
+from consensus.primitives.integers import Credits, Digest, Height, PublicKey, TimeMs
 from consensus.records.block import Block
 from consensus.records.transactions import SubmitJob
 from consensus.records.work import Metric, SlotReport
@@ -185,6 +186,24 @@ class World:
     async def load_progress(self) -> JobProgress:
         await asyncio.sleep(self.call_s)
         return self.supervisor.progress(self.job)
+
+    async def load_updates(self, round_number: int) -> tuple[Digest, ...]:
+        await asyncio.sleep(self.call_s)
+        return self.disputes.committed_updates(self.job, round_number)
+
+    async def dispute(self, report: bytes) -> Outcome:
+        answer = decode(decode_signed(report).body, SlotReport)
+        state = None if self.coordinator is None else self.coordinator.state_handle(answer.round)
+        await asyncio.sleep(self.random.expovariate(1 / self.call_s))
+        if state is None:
+            return Outcome.INCONCLUSIVE
+        verdict = replay(answer, state)
+        self._pursue(self.disputes.decide(answer, verdict))
+        return verdict.outcome
+
+    @property
+    def disputes(self) -> Disputes:
+        return Disputes(node=self.supervisor, stores=node_stores(self.store))
 
     async def evaluate(self, state: FlatState) -> tuple[Metric, ...]:
         await asyncio.sleep(self.call_s)
