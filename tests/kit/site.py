@@ -145,9 +145,15 @@ class Site:
     # what the supervisor's actor does around its node
 
     def append_quiet_block(self) -> bool:
-        """Let time pass until the committee may append a block on its own, and have it do so."""
-        self.clock.now_ms += self.params.quiet_after_ms + 1
-        return self.supervisor.append_quiet_block()
+        """Let time pass until the committee may append a block on its own, and have it do so. Whether one was due."""
+        pause_ms = self.params.quiet_after_ms + 1
+        while True:
+            self.clock.now_ms += pause_ms
+            if self.supervisor.append_quiet_block():
+                return True
+            if not len(self.supervisor.pool):
+                return False
+            pause_ms *= 2  # where rounds are slow, the committee leaves miners more time
 
     def offer_templates(self) -> None:
         """Give every miner a fresh header to commit to."""
