@@ -1,12 +1,18 @@
 """One coordinator at work, with nothing around it but what a test does: no duties, no audits, no second start."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Coroutine
 from random import Random  # noqa: TID251 - always from the same seed
 from typing import Any
 
+from cluster.control.slots import MinerId
 from cluster.node.coordinator import CoordinatorNode
-from consensus.records.work import RoundCommit
+from cluster.node.ports import FlatState, JobProgress, SlotReply
+from consensus.crypto.signing import decode_signed
+from consensus.primitives.encoding import decode
+from consensus.primitives.integers import Digest
+from consensus.records.work import Assignment, RoundCommit
 from tests.kit.genesis import public_key
 from tests.kit.hashed_training import make_plan
 from tests.kit.virtual_time import run_virtual
@@ -14,7 +20,7 @@ from tests.simulation.invariants import ChainStory
 from tests.simulation.schedules import Lie
 from tests.simulation.world import REWARD, World
 
-LIMIT_S = 300.0
+LIMIT_S = 1_000.0
 
 
 def make_world(kind: type[World] = World, *, lies: dict[str, Lie] | None = None, **options: object) -> World:
@@ -26,6 +32,26 @@ def make_world(kind: type[World] = World, *, lies: dict[str, Lie] | None = None,
     world.clock_offset_ms += 10
     assert world.supervisor.append_quiet_block()
     return world
+
+
+class WatchedWorld(World):
+    """Remembers what the coordinator asks for, and refuses what a test wants refused."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.assignments: list[Assignment] = []
+        self.handed_in: list[int] = []
+        self.refusals: list[Exception] = []
+
+    async def run_slot(self, miner: MinerId, assignment: bytes, state: FlatState) -> SlotReply:
+        self.assignments.append(decode(decode_signed(assignment).body, Assignment))
+        return await super().run_slot(miner, assignment, state)
+
+    async def commit_round(self, commit: bytes, reports: tuple[bytes, ...]) -> JobProgress:
+        self.handed_in.append(decode(decode_signed(commit).body, RoundCommit).round)
+        if self.refusals:
+            raise self.refusals.pop(0)
+        return await super().commit_round(commit, reports)
 
 
 class SingleRun:
@@ -69,7 +95,7 @@ class SingleRun:
     async def audited(self) -> None:
         """Blocks and their audits until all that can be settled is."""
         for _ in range(4):
-            await asyncio.sleep(3)
+            await asyncio.sleep(30)
             self.world.supervisor.append_quiet_block()
             await self.world.audit()
 
@@ -86,6 +112,14 @@ class SingleRun:
         for message in self.world.supervisor.pool.all_messages():
             story.add_message(message, 0)
         return [story.committed[number] for number in sorted(story.committed)]
+
+
+def states(run: SingleRun) -> list[Digest]:
+    return [run.commits()[0].state_in, *(commit.state_out for commit in run.commits())]
+
+
+def winners(run: SingleRun) -> Counter[bytes]:
+    return Counter(slot.miner for commit in run.commits() for slot in commit.slots)
 
 
 def play(main: Callable[[], Coroutine[Any, Any, None]]) -> None:

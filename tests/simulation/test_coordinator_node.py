@@ -7,49 +7,18 @@ import pytest
 
 from cluster.control.slots import MinerId
 from cluster.node import coordinator
-from cluster.node.ports import Checkpoint, FlatState, JobProgress, SlotReply
-from consensus.crypto.signing import decode_signed
-from consensus.errors import ConsensusError, InvalidTransactionError, Reject
-from consensus.primitives.encoding import decode
-from consensus.primitives.integers import Digest
-from consensus.records.work import Assignment, Metric, RoundCommit
+from cluster.node.ports import FlatState
+from consensus.errors import InvalidTransactionError, Reject
+from consensus.records.work import Metric
+from jobs.errors import DivergedStateError
 from storage.errors import StorageFullError
 from tests.kit.genesis import public_key
-from tests.kit.hashed_training import numbers, undisturbed_states
-from tests.kit.work import word
+from tests.kit.hashed_training import undisturbed_states
 from tests.simulation.schedules import fails, invents_updates, says_it_diverges, sends_other_bytes
-from tests.simulation.single_run import SingleRun, make_world, play
+from tests.simulation.single_run import SingleRun, WatchedWorld, make_world, play, states, winners
 from tests.simulation.world import World
 
 pytestmark = pytest.mark.filterwarnings("error")
-
-
-class WatchedWorld(World):
-    """Remembers what the coordinator asks for, and refuses what a test wants refused."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.assignments: list[Assignment] = []
-        self.handed_in: list[int] = []
-        self.refusals: list[Exception] = []
-
-    async def run_slot(self, miner: MinerId, assignment: bytes, state: FlatState) -> SlotReply:
-        self.assignments.append(decode(decode_signed(assignment).body, Assignment))
-        return await super().run_slot(miner, assignment, state)
-
-    async def commit_round(self, commit: bytes, reports: tuple[bytes, ...]) -> JobProgress:
-        self.handed_in.append(decode(decode_signed(commit).body, RoundCommit).round)
-        if self.refusals:
-            raise self.refusals.pop(0)
-        return await super().commit_round(commit, reports)
-
-
-def states(run: SingleRun) -> list[Digest]:
-    return [run.commits()[0].state_in, *(commit.state_out for commit in run.commits())]
-
-
-def winners(run: SingleRun) -> Counter[bytes]:
-    return Counter(slot.miner for commit in run.commits() for slot in commit.slots)
 
 
 def test_runs_all_rounds_and_hands_them_in() -> None:
@@ -243,6 +212,21 @@ def test_a_miner_that_is_alone_is_asked_twice() -> None:
     play(main)
 
 
+def test_a_state_that_cannot_be_measured_fails_the_job_once_it_is_committed() -> None:
+    class Diverged(WatchedWorld):
+        async def evaluate(self, state: FlatState) -> tuple[Metric, ...]:
+            raise DivergedStateError("loss")
+
+    async def main() -> None:
+        world = make_world(Diverged, has_validation=True)
+        run = SingleRun(world, "anna")
+        await run.task
+        assert world.handed_in == [0, 1]
+        assert len(world.failures) == 1
+
+    play(main)
+
+
 def test_one_of_two_miners_cannot_fail_the_job() -> None:
     async def main() -> None:
         world = diverging("anna")
@@ -265,106 +249,6 @@ def test_divergence_of_a_slot_that_is_done_says_nothing() -> None:
         world.thaw("anna")
         await asyncio.sleep(20)
         assert world.failures == []
-        await run.finish()
-
-    play(main)
-
-
-# starting again
-
-
-def test_starts_again_from_a_checkpoint_and_comes_to_the_same_states() -> None:
-    async def main() -> None:
-        world = make_world(WatchedWorld)
-        run = SingleRun(world, "anna", "bela")
-        await run.committed_only(3)
-        before = len(world.assignments)
-        run.start_again("anna", "bela")
-        await run.committed(4)
-        assert min(assignment.round for assignment in world.assignments[before:]) == 2
-        assert states(run) == undisturbed_states(world.plan)
-        await run.finish()
-
-    play(main)
-
-
-def test_does_not_go_on_when_the_rounds_do_not_come_out_the_same() -> None:
-    async def main() -> None:
-        world = make_world(WatchedWorld)
-        run = SingleRun(world, "anna", "bela")
-        await run.committed_only(3)
-        for number, stored in world.checkpoints.items():
-            damaged = Checkpoint(round=number, state=numbers(word("damage")), optimizer=stored.optimizer)
-            world.checkpoints[number] = damaged
-        run.start_again("anna", "bela")
-        with pytest.raises(ConsensusError, match="is committed"):
-            await run.until(lambda: False)
-
-    play(main)
-
-
-def test_does_not_go_on_from_a_last_state_that_is_not_the_committed_one() -> None:
-    async def main() -> None:
-        world = make_world()
-        run = SingleRun(world, "anna", "bela")
-        await run.committed(4)
-        await run.audited()
-        assert world.supervisor.progress(world.job).settled_round == 4
-        stored = world.checkpoints[4]
-        world.checkpoints[4] = Checkpoint(round=4, state=numbers(word("damage")), optimizer=stored.optimizer)
-        run.start_again()
-        with pytest.raises(ConsensusError, match="round 4 would start from"):
-            await run.until(lambda: False)
-
-    play(main)
-
-
-def test_a_stored_state_that_no_plan_leaves_is_passed_over() -> None:
-    """A cheat made a round look like the last one. Its state is still stored, the chain went back and on without it."""
-
-    async def main() -> None:
-        world = make_world(WatchedWorld)
-        run = SingleRun(world, "anna", "bela")
-        await run.committed_only(3)
-        stale = Checkpoint(round=3, state=numbers(word("forged")), optimizer=numbers(word("forged")))
-        world.checkpoints[3] = stale
-        run.start_again("anna")
-        await run.committed(4)
-        assert states(run) == undisturbed_states(world.plan)
-        await run.finish()
-
-    play(main)
-
-
-def test_a_closing_job_is_run_again_for_its_states_only() -> None:
-    async def main() -> None:
-        world = make_world(WatchedWorld)
-        run = SingleRun(world, "anna", "bela")
-        await run.committed(4)
-        handed_in = len(world.handed_in)
-        run.start_again()
-        await run.until(lambda: run.node.state_handle(4) is not None)
-        await asyncio.sleep(20)
-        assert len(world.handed_in) == handed_in
-        assert all(run.node.state_handle(number) is not None for number in range(5))
-        await run.audited()
-        assert world.supervisor.progress(world.job).settled_round == 4
-        await run.finish()
-
-    play(main)
-
-
-def test_a_closing_job_that_is_settled_runs_nothing_again() -> None:
-    async def main() -> None:
-        world = make_world(WatchedWorld)
-        run = SingleRun(world, "anna", "bela")
-        await run.committed(4)
-        await run.audited()
-        before = len(world.assignments)
-        run.start_again()
-        await run.until(lambda: run.node.state_handle(4) is not None)
-        await asyncio.sleep(20)
-        assert len(world.assignments) == before
         await run.finish()
 
     play(main)

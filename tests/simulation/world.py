@@ -6,7 +6,6 @@ and cheat, nodes are started again. Everything that decides is the code of a rea
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field
 from random import Random  # noqa: TID251 - handed in by whoever knows the seed
 
@@ -40,8 +39,9 @@ from consensus.replay.verdict import Outcome
 from jobs.errors import TrainingDivergedError
 from storage.memory_kv import MemoryStore
 from tests.kit.genesis import make_genesis, make_params, public_key, secret_key, supervisor_keys
-from tests.kit.hashed_training import REPLAY_CLASS, HashRunner, HashTrainer, replay
+from tests.kit.hashed_training import REPLAY_CLASS, HashTrainer, replay
 from tests.kit.work import word
+from tests.simulation.miners import Miner
 
 REWARD = Credits(1_000_000)
 DUTY_S = 0.5
@@ -50,20 +50,6 @@ FROZEN_S = 10.0
 
 Lie = Callable[["World", MinerNode, SlotReply], SlotReply]
 """What a dishonest miner sends instead of its honest answer. May raise what a miner can raise."""
-
-
-@dataclass(eq=False)
-class Miner:
-    """One process of a miner; it does not survive a crash, its name and key do."""
-
-    name: str
-    node: MinerNode
-    gone: asyncio.Event = field(default_factory=asyncio.Event)
-    thawed: asyncio.Event = field(default_factory=asyncio.Event)
-
-    @property
-    def id(self) -> MinerId:
-        return MinerId(self.node.public_key)
 
 
 @dataclass(kw_only=True)
@@ -149,7 +135,7 @@ class World:
         process = next((m for m in self.miners.values() if m.id == miner), None)
         if process is None:
             raise MinerGoneError(miner.hex())
-        await self._pass_time(process)
+        await process.pass_time(self.random.expovariate(1 / self.slot_s))
         reply, block = process.node.run_slot(assignment, state)
         if block is not None:
             self._spawn(self._offer(block))
@@ -161,19 +147,6 @@ class World:
         except Exception as error:
             self.mistakes.append(error)
             raise
-
-    async def _pass_time(self, process: Miner) -> None:
-        """The time a slot takes. A crash ends it, a frozen miner takes for ever."""
-        delay_s = self.random.expovariate(1 / self.slot_s)
-        with suppress(TimeoutError):
-            await asyncio.wait_for(process.gone.wait(), delay_s)
-        if not process.thawed.is_set():
-            waits = [asyncio.ensure_future(event.wait()) for event in (process.gone, process.thawed)]
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-            for wait in waits:
-                wait.cancel()
-        if process.gone.is_set():
-            raise MinerGoneError(process.name)
 
     async def commit_round(self, commit: bytes, reports: tuple[bytes, ...]) -> JobProgress:
         await asyncio.sleep(self.random.expovariate(1 / self.call_s))
@@ -230,11 +203,7 @@ class World:
 
     def join(self, name: str) -> None:
         """A miner starts, or starts again."""
-        node = MinerNode(key=secret_key(name), chain_id=self.genesis.chain_id, params=self.genesis.params)
-        runner = _Prepared(opening=self.opening(), runner=HashRunner(), replay_class=REPLAY_CLASS)
-        node._job = runner
-        miner = self.miners[name] = Miner(name, node)
-        miner.thawed.set()
+        miner = self.miners[name] = start_miner(name, self.genesis, self.opening())
         self.tell(MinerJoined(miner=miner.id))
 
     def crash(self, name: str) -> None:
@@ -402,12 +371,3 @@ class World:
         """All final blocks in order."""
         chain = node_stores(self.store).chain
         return (chain.load_block(Height(height)) for height in range(1, chain.tip_height() + 1))
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Prepared:
-    """What a miner node keeps of the job it is prepared for."""
-
-    opening: JobOpening
-    runner: HashRunner
-    replay_class: bytes

@@ -1,0 +1,185 @@
+"""The coordinator takes up a job that was under way: from a checkpoint, with rounds that are on the chain already."""
+
+import asyncio
+
+import pytest
+
+from cluster.node.ports import Checkpoint
+from consensus.errors import ConsensusError, InvalidTransactionError, Reject
+from consensus.replay.verdict import Outcome
+from tests.kit.genesis import public_key
+from tests.kit.hashed_training import numbers, undisturbed_states
+from tests.kit.work import word
+from tests.simulation.schedules import invents_updates
+from tests.simulation.single_run import SingleRun, WatchedWorld, make_world, play, states
+
+pytestmark = pytest.mark.filterwarnings("error")
+
+
+def test_starts_again_from_a_checkpoint_and_comes_to_the_same_states() -> None:
+    async def main() -> None:
+        world = make_world(WatchedWorld)
+        run = SingleRun(world, "anna", "bela")
+        await run.committed_only(3)
+        before = len(world.assignments)
+        run.start_again("anna", "bela")
+        await run.committed(4)
+        assert min(assignment.round for assignment in world.assignments[before:]) == 2
+        assert states(run) == undisturbed_states(world.plan)
+        await run.finish()
+
+    play(main)
+
+
+def test_does_not_go_on_when_the_rounds_do_not_come_out_the_same() -> None:
+    async def main() -> None:
+        world = make_world(WatchedWorld)
+        run = SingleRun(world, "anna", "bela")
+        await run.committed_only(3)
+        for number, stored in world.checkpoints.items():
+            damaged = Checkpoint(round=number, state=stored.state, optimizer=numbers(word("damage")))
+            world.checkpoints[number] = damaged
+        run.start_again("anna", "bela")
+        with pytest.raises(ConsensusError, match="is committed"):
+            await run.until(lambda: False)
+
+    play(main)
+
+
+def test_does_not_go_on_from_a_checkpoint_that_the_chain_does_not_lead_to() -> None:
+    async def main() -> None:
+        world = make_world(WatchedWorld)
+        run = SingleRun(world, "anna", "bela")
+        await run.committed_only(3)
+        stored = world.checkpoints[2]
+        world.checkpoints[2] = Checkpoint(round=2, state=numbers(word("damage")), optimizer=stored.optimizer)
+        run.start_again("anna")
+        with pytest.raises(ConsensusError, match="settled with a false update"):
+            await run.until(lambda: False)
+
+    play(main)
+
+
+def test_does_not_go_on_from_a_last_state_that_is_not_the_committed_one() -> None:
+    async def main() -> None:
+        world = make_world()
+        run = SingleRun(world, "anna", "bela")
+        await run.committed(4)
+        await run.audited()
+        assert world.supervisor.progress(world.job).settled_round == 4
+        stored = world.checkpoints[4]
+        world.checkpoints[4] = Checkpoint(round=4, state=numbers(word("damage")), optimizer=stored.optimizer)
+        run.start_again()
+        with pytest.raises(ConsensusError, match="round 4 would start from"):
+            await run.until(lambda: False)
+
+    play(main)
+
+
+def test_a_stored_state_that_no_plan_leaves_is_passed_over() -> None:
+    """A cheat made a round look like the last one. Its state is still stored, the chain went back and on without it."""
+
+    async def main() -> None:
+        world = make_world(WatchedWorld)
+        run = SingleRun(world, "anna", "bela")
+        await run.committed_only(3)
+        stale = Checkpoint(round=3, state=numbers(word("forged")), optimizer=numbers(word("forged")))
+        world.checkpoints[3] = stale
+        run.start_again("anna")
+        await run.committed(4)
+        assert states(run) == undisturbed_states(world.plan)
+        await run.finish()
+
+    play(main)
+
+
+def test_a_closing_job_is_run_again_for_its_states_only() -> None:
+    async def main() -> None:
+        world = make_world(WatchedWorld)
+        run = SingleRun(world, "anna", "bela")
+        await run.committed(4)
+        handed_in = len(world.handed_in)
+        run.start_again()
+        await run.until(lambda: run.node.state_handle(4) is not None)
+        await asyncio.sleep(20)
+        assert len(world.handed_in) == handed_in
+        assert all(run.node.state_handle(number) is not None for number in range(5))
+        await run.audited()
+        assert world.supervisor.progress(world.job).settled_round == 4
+        await run.finish()
+
+    play(main)
+
+
+def test_a_closing_job_that_is_settled_runs_nothing_again() -> None:
+    async def main() -> None:
+        world = make_world(WatchedWorld)
+        run = SingleRun(world, "anna", "bela")
+        await run.committed(4)
+        await run.audited()
+        before = len(world.assignments)
+        run.start_again()
+        await run.until(lambda: run.node.state_handle(4) is not None)
+        await asyncio.sleep(20)
+        assert len(world.assignments) == before
+        await run.finish()
+
+    play(main)
+
+
+def test_a_false_update_that_was_committed_is_found_when_its_round_is_run_again() -> None:
+    """No audit has drawn it yet. The replay of the honest answer is enough to prove the committed one false."""
+
+    async def main() -> None:
+        world = make_world(WatchedWorld, lies={"anna": invents_updates})
+        run = SingleRun(world, "anna", "bela")
+        await run.committed(2)
+        assert world.frauds == []
+        run.start_again()
+        await run.until(lambda: bool(world.frauds))
+        await run.committed(4)
+        assert {fraud.miner for fraud in world.frauds} == {public_key("anna")}
+        assert states(run) == undisturbed_states(world.plan)
+        assert world.failures == []
+        await run.finish()
+
+    play(main)
+
+
+def test_a_miner_that_lies_when_a_round_is_run_again_is_out() -> None:
+    async def main() -> None:
+        world = make_world(WatchedWorld, lies={"anna": invents_updates})
+        run = SingleRun(world, "bela")
+        await run.committed(2)
+        run.start_again("anna")
+        await run.committed(4)
+        assert public_key("anna") not in run.node.miners
+        assert states(run) == undisturbed_states(world.plan)
+        assert world.frauds == []
+        await run.finish()
+
+    play(main)
+
+
+def test_a_dispute_that_cannot_be_decided_yet_costs_an_attempt() -> None:
+    class Undecided(WatchedWorld):
+        async def dispute(self, report: bytes) -> Outcome:
+            if not self.refusals:
+                self.refusals.append(InvalidTransactionError(Reject.ROUND))
+                return Outcome.INCONCLUSIVE
+            self.refusals.clear()
+            return await super().dispute(report)
+
+    async def main() -> None:
+        world = make_world(Undecided, slots=1, lies={"anna": invents_updates})
+        run = SingleRun(world, "bela")
+        await run.committed(2)
+        world.crash("bela")
+        run.start_again("anna")
+        await run.until(lambda: public_key("anna") not in run.node.miners and not world.refusals)
+        world.join("bela")
+        await run.committed(4)
+        assert states(run) == undisturbed_states(world.plan)
+        await run.finish()
+
+    play(main)
