@@ -35,6 +35,7 @@ from consensus.primitives.digest import sha256
 from consensus.primitives.encoding import decode, encode
 from consensus.primitives.integers import Digest
 from consensus.records.work import Assignment, Metric, SlotReport, StepRecord
+from consensus.replay.verdict import Outcome
 
 _MINERS = (1, 4, 16, 64, 256)
 _LEAST_SLOTS = 4
@@ -189,6 +190,12 @@ class _Ports:
 
     async def load_progress(self) -> JobProgress:
         return JobProgress(next_round=self.committed, settled_round=self.committed)
+
+    async def load_updates(self, round_number: int) -> tuple[Digest, ...]:
+        raise RuntimeError(f"round {round_number} is not run again here")
+
+    async def dispute(self, report: bytes) -> Outcome:
+        raise RuntimeError(f"nothing is disputed here: {decode_signed(report).digest.hex()}")
 
     async def evaluate(self, state: StateHandle) -> tuple[Metric, ...]:
         del state

@@ -2,6 +2,7 @@
 
 import os
 import platform
+import subprocess
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
@@ -29,6 +30,16 @@ def pinned_cores(count: int) -> list[int]:
 def load_share() -> float:
     """Running processes a core over the last minute. Well above 0 before a run: others are busy here too."""
     return round(os.getloadavg()[0] / len(os.sched_getaffinity(0)), 2)
+
+
+def code_version() -> str:
+    """The commit that was measured, `-dirty` if files differ from it; `unknown` outside a checkout."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        found = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return found.stdout.strip()
 
 
 def _processor() -> str:

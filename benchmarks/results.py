@@ -1,6 +1,7 @@
 """The record of the last measurements: one flat JSON object.
 
-A figure is under its name, what it was computed from under `name.detail`, and when it was taken under `name.date`.
+A figure is under its name, what it was computed from under `name.detail`, and when and of which commit under
+`name.date` and `name.commit`.
 Figures that a run leaves out keep their last value as long as machine and versions are the same. Quick runs are kept
 in a file of their own: they show that a benchmark works, not how fast anything is.
 """
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.child import Value
-from benchmarks.machine import describe_machine
+from benchmarks.machine import code_version, describe_machine
 
 FOLDER: Final = Path(__file__).resolve().parent / "results"
 Record = dict[str, Value]
@@ -32,8 +33,9 @@ def record(path: Path, measured: Mapping[str, Value], names: Iterable[str], *, l
     kept: Record = {key: value for key, value in before.items() if is_same and key.partition(".")[0] not in taken}
     now = datetime.now(UTC).isoformat(timespec="seconds")
     about: Record = {}
+    version = code_version()
     for name in taken:
-        about |= {f"{name}.date": now, f"{name}.load_before": load}
+        about |= {f"{name}.date": now, f"{name}.load_before": load, f"{name}.commit": version}
     merged: Record = {**kept, **machine, "date": now, **measured, **about}
     _save(path, merged)
     return merged

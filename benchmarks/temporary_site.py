@@ -1,6 +1,7 @@
 """A real site in a home of its own, started as `pouw up` does and used through the real client; gone at the end."""
 
 import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ from cluster.client.submission import submit_job
 from cluster.config import HomeLayout
 from cluster.launch.down import stop_site
 from cluster.launch.up import start_site
+from cluster.logs import read_logs
 from cluster.settings import SiteSettings
 from cluster.views import JobView
 from cluster.wallet.keystore import client_keystore
@@ -24,6 +26,7 @@ from jobs.spec.job import JobSpec
 
 _POLL_S: Final = 0.2
 _RUNNING_S: Final = 120.0
+_LOG_LINES: Final = 40
 
 
 @contextmanager
@@ -66,10 +69,14 @@ class Site:
 
 @contextmanager
 def running_site(home: HomeLayout, settings: SiteSettings) -> Iterator[Site]:
-    """The site of `home`, stopped at the end whatever happens."""
+    """The site of `home`, stopped at the end whatever happens. After a failure its last log lines go to stderr."""
     try:
         start_site(home, settings)
         yield Site(home, connect(home, {}))
+    except Exception:
+        for line in read_logs(home, job=None, role=None, tail=_LOG_LINES):
+            print(f"  {line.time} {line.role} {line.level}: {line.message}", file=sys.stderr)
+        raise
     finally:
         stop_site(home, ask_to_stop(home))
 
