@@ -41,7 +41,7 @@ from storage.memory_kv import MemoryStore
 from tests.kit.genesis import make_genesis, make_params, public_key, secret_key, supervisor_keys
 from tests.kit.hashed_training import REPLAY_CLASS, HashTrainer, replay
 from tests.kit.work import word
-from tests.simulation.miners import Miner
+from tests.simulation.miners import Miner, start_miner
 
 REWARD = Credits(1_000_000)
 DUTY_S = 0.5
