@@ -9,7 +9,7 @@ import torch
 
 from consensus.records.work import Metric
 from jobs.data.arrays import PartArrays
-from jobs.data.manifest import PartName
+from jobs.data.manifest import DatasetManifest, PartName
 from jobs.determinism import activate
 from jobs.errors import DataError
 from jobs.layout import Layout
@@ -19,8 +19,10 @@ from jobs.training.losses import to_examples
 from jobs.training.memory import as_tensor, float_array
 from jobs.training.metrics import make_tallies
 
-VALIDATION_EXAMPLES: Final = 8192
+_VALIDATION_EXAMPLES: Final = 8192
 """Most examples of the validation part that are measured, evenly spread; the test part is measured whole."""
+_VALIDATION_TOKENS: Final = 16_384
+"""The same for text. Training waits for these figures, so they must not take longer than a round or two."""
 _BATCH_INPUTS: Final = 65_536
 
 
@@ -32,9 +34,11 @@ class StateEvaluator:
         program: JobProgram,
         parts: Mapping[PartName, PartArrays],
         *,
-        validation_examples: int = VALIDATION_EXAMPLES,
+        validation_examples: int | None = None,
     ) -> None:
-        self._program, self._parts, self._limit = program, parts, validation_examples
+        """`validation_examples`: most that are measured during training; None leaves it to the kind of data."""
+        self._program, self._parts = program, parts
+        self._limit = validation_examples or _most_examples(program.manifest)
         self._binding = ModelBinding.of(program)
 
     @property
@@ -79,3 +83,8 @@ class StateEvaluator:
         for start in range(0, count, size):
             places = np.arange(start, min(start + size, count), dtype=np.int64)
             yield places * rows // count
+
+
+def _most_examples(manifest: DatasetManifest) -> int:
+    tokens = manifest.header.inputs_per_row
+    return max(1, _VALIDATION_TOKENS // tokens) if manifest.kind == "tokens" else _VALIDATION_EXAMPLES
