@@ -12,6 +12,7 @@ from consensus.primitives.integers import Digest
 from storage import schema
 from storage.errors import RecordMissingError
 from storage.kv import Batch, KeyValueStore
+from storage.report_store import stage_reports
 from storage.stored_records import decode_stored, load_number, load_record
 
 
@@ -21,14 +22,18 @@ class MempoolStore:
     def __init__(self, store: KeyValueStore) -> None:
         self._store = store
 
-    def add(self, signed: Signed) -> bool:
-        """Keep one transaction; False if it waits already. It may be acknowledged when this returns."""
-        return bool(self.add_many([signed]))
+    def add(self, signed: Signed, reports: Iterable[Signed] = ()) -> bool:
+        """Keep one transaction, with the slot reports that it names; False if it waits already.
 
-    def add_many(self, transactions: Iterable[Signed]) -> list[Digest]:
+        It may be acknowledged when this returns.
+        """
+        return bool(self.add_many([signed], reports))
+
+    def add_many(self, transactions: Iterable[Signed], reports: Iterable[Signed] = ()) -> list[Digest]:
         """Keep many in one batch, which costs one write to the disk. Returns the digests of those that are new."""
         added: list[Digest] = []
         with self._store.atomic_batch() as batch:
+            stage_reports(batch, reports)
             arrival = load_number(batch, schema.NEXT_ARRIVAL_KEY) or 0
             for signed in transactions:
                 digest = signed.digest

@@ -23,8 +23,7 @@ class ReportStore:
     def put_reports(self, reports: Iterable[Signed]) -> None:
         """Keep signed slot reports in one batch, each under the digest that round commits name."""
         with self._store.atomic_batch() as batch:
-            for signed in reports:
-                batch.put(schema.report_key(signed.digest), encode(signed))
+            stage_reports(batch, reports)
 
     def load_report(self, digest: Digest) -> Signed:
         """The envelope with this digest.
@@ -48,6 +47,12 @@ class ReportStore:
         """
         name = f"round commit {round_number} of job {job.hex()}"
         return load_record(self._store, schema.round_commit_key(job, round_number), Signed, name)
+
+
+def stage_reports(batch: Batch, reports: Iterable[Signed]) -> None:
+    """Keep signed slot reports as part of a batch."""
+    for signed in reports:
+        batch.put(schema.report_key(signed.digest), encode(signed))
 
 
 def stage_round_commit(batch: Batch, job: Digest, round_number: int, signed: bytes) -> None:

@@ -6,6 +6,7 @@ next one.
 
 import asyncio
 import logging
+import time
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -23,6 +24,7 @@ from consensus.params import ConsensusParams
 
 _ANSWER_S: Final = 10.0
 _START_S: Final = 120.0
+_CHECK_S: Final = 1.0
 
 _log = logging.getLogger("pouw.gateway")
 
@@ -87,6 +89,7 @@ class SiteCare:
     miners: dict[str, MinerRecord] = field(default_factory=dict)
     statuses: dict[str, CoordinatorStatus] = field(default_factory=dict)
     _coordinators: dict[str, Handle] = field(default_factory=dict)
+    _checked_s: float = 0.0
     _joining: set[str] = field(default_factory=set)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -139,6 +142,15 @@ class SiteCare:
             if miner.pid
         ]
         return [*coordinators, *miners]
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the site is as it should be, so that looking again can wait."""
+        steady = (MinerState.IDLE, MinerState.WORKING, MinerState.EXCLUDED)
+        are_steady = all(miner.state in steady for miner in self.miners.values())
+        have_jobs = all(miner.job is not None for miner in self.miners.values()) or not self._coordinators
+        are_running = all(status.is_running and status.miners for status in self.statuses.values())
+        return are_steady and have_jobs and are_running and bool(self._coordinators) and not self._joining
 
     async def tend(self) -> None:
         """One turn."""
@@ -212,7 +224,9 @@ class SiteCare:
             await self._drain(self.miners[name])
         for miner in [m for m in self.miners.values() if m.state is MinerState.DRAINING and m.job is None]:
             self._remove(miner)
-        await asyncio.gather(*(self._check(miner) for miner in list(self.miners.values())))
+        if time.monotonic() - self._checked_s > _CHECK_S:
+            self._checked_s = time.monotonic()
+            await asyncio.gather(*(self._check(miner) for miner in list(self.miners.values())))
 
     def _start_miner(self, name: str) -> None:
         handle = spawn(

@@ -19,7 +19,7 @@ from cluster.wallet.keystore import site_keystore
 from consensus.params import ConsensusParams
 from consensus.primitives.integers import Digest
 
-_TEMPLATE_S: Final = 0.5
+_TEMPLATE_S: Final = 1.0
 _ANSWER_S: Final = 5.0
 
 _log = logging.getLogger("pouw.miner")

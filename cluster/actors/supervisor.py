@@ -35,7 +35,7 @@ from consensus.replay.verdict import Outcome, Verdict
 from jobs.data.manifest import PartName
 from jobs.mining.templates import Template
 
-_DUTY_S: Final = 0.05
+_DUTY_S: Final = 0.1
 _RETRY_S: Final = 0.3
 _START_TIMEOUT_S: Final = 60.0
 _PATIENCE: Final = 20

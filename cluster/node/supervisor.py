@@ -302,13 +302,11 @@ class SupervisorNode:
         return digest in self.pool or self._stores.chain.height_of_transaction(digest) is not None
 
     def _admit(self, transaction: OpenTransaction, reports: Sequence[Signed] = ()) -> None:
-        """Store, then take up. If the store fails nothing has changed, but for a report or a job's place in the row."""
+        """Store, then take up. If the store fails nothing has changed, but for a job's place in the row."""
         state = self.pool.preview(transaction)
-        if reports:
-            self._stores.reports.put_reports(reports)
         if isinstance(transaction.message, SubmitJob):
             self._stores.jobs.note_arrival(transaction.envelope.digest)
-        self._stores.mempool.add(transaction.envelope)
+        self._stores.mempool.add(transaction.envelope, reports)
         self.pool.add(transaction, state)
         self._note(transaction.message)
 

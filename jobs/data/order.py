@@ -5,6 +5,7 @@ walked until it lands on a row. Every example comes exactly once an epoch, nobod
 depend on the machine: all arithmetic is on unsigned 64-bit integers.
 """
 
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -35,7 +36,7 @@ def batch_indices(seed: bytes, rows: int, start: int, count: int) -> Indices:
         epoch, offset = divmod(start, rows)
         taken = min(rows - offset, end - start)
         places = np.arange(offset, offset + taken, dtype=np.uint64)
-        pieces.append(permute(sha256("pouw/epoch/1", seed, epoch.to_bytes(16, "big")), rows, places))
+        pieces.append(permute(_epoch_key(seed, epoch), rows, places))
         start += taken
     return np.concatenate(pieces)
 
@@ -64,12 +65,18 @@ def permute(key: bytes, rows: int, places: _Words) -> Indices:
     return walked.astype(np.int64)
 
 
-def _round_keys(key: bytes) -> list[np.uint64]:
+@lru_cache(maxsize=64)
+def _epoch_key(seed: bytes, epoch: int) -> bytes:
+    return sha256("pouw/epoch/1", seed, epoch.to_bytes(16, "big"))
+
+
+@lru_cache(maxsize=64)
+def _round_keys(key: bytes) -> tuple[np.uint64, ...]:
     digests = (sha256("pouw/feistel/1", key, bytes([number])) for number in range(_FEISTEL_ROUNDS))
-    return [np.uint64(int.from_bytes(digest[:8], "big")) for digest in digests]
+    return tuple(np.uint64(int.from_bytes(digest[:8], "big")) for digest in digests)
 
 
-def _feistel(places: _Words, half: np.uint64, keys: list[np.uint64]) -> _Words:
+def _feistel(places: _Words, half: np.uint64, keys: tuple[np.uint64, ...]) -> _Words:
     mask = (np.uint64(1) << half) - np.uint64(1)
     left, right = places >> half, places & mask
     for key in keys:
