@@ -132,7 +132,7 @@ def describe(program: "JobProgram") -> ReplayClass:
 def seed_step(program: "JobProgram", round_number: int, slot: int, step: int) -> None:
     """Seed the random state that one step draws from; nothing is carried over from the step before.
 
-    `torch.manual_seed` would do, but describes its caller to every kind of device first: longer than a small step takes.
+    `torch.manual_seed` would do, but describes its caller to every kind of device first: slower than a small step.
     """
     import torch
 
