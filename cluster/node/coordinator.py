@@ -53,7 +53,7 @@ from consensus.crypto.signing import sign
 from consensus.errors import ConsensusError
 from consensus.primitives.encoding import encode
 from consensus.primitives.integers import Digest
-from consensus.records.work import Metric, RoundCommit
+from consensus.records.work import Metric, RoundCommit, SlotReport
 from consensus.replay.verdict import Outcome
 from jobs.errors import DivergedStateError, JobError, TrainingDivergedError
 
@@ -70,6 +70,7 @@ _log = logging.getLogger("pouw.coordinator")
 
 
 class CoordinatorNode:
+    _topen: float
     """Runs one job from its opening to its last round."""
 
     def __init__(
@@ -206,10 +207,15 @@ class CoordinatorNode:
         if outcome is Outcome.MISMATCH:
             return MinerExcluded(miner=miner)
         if outcome is Outcome.MATCH:
-            if report.round < (await self._ports.load_progress()).settled_round:
-                raise ConsensusError(f"round {report.round}, slot {report.slot} is settled with a false update")
+            await self._check_way_back(report)
             self._must_go_back = True
         return SlotFailed(slot=report.slot, attempt=report.attempt, miner=miner)
+
+    async def _check_way_back(self, report: SlotReport) -> None:
+        """What is settled with a false update stands. The job then goes on from a state after it, if one is stored."""
+        self._progress = await self._ports.load_progress()
+        if report.round < self._progress.settled_round and (await self._load_checkpoint()).round <= report.round:
+            raise ConsensusError(f"round {report.round}, slot {report.slot} is settled with a false update")
 
     async def _note_divergence(self, failed: SlotFailed, error: TrainingDivergedError) -> None:
         """A cheat may say so of any slot, but not make another miner say the same."""
@@ -283,6 +289,8 @@ class CoordinatorNode:
         assert self._start is not None  # noqa: S101 - a round was open until now
         start, results = self._start, self._results.take_winners(winners)
         leaves_checkpoint = self.meter.plan.leaves_checkpoint(start.round)
+        import time as _t
+        t0=_t.perf_counter()
         applied = await asyncio.to_thread(
             self._trainer.apply, start.round, [r.update for r in results], with_optimizer=leaves_checkpoint
         )
@@ -290,7 +298,9 @@ class CoordinatorNode:
         if forged:
             await self._refuse(forged)
             return
+        t1=_t.perf_counter()
         state = self._ports.publish(applied.state)
+        t2=_t.perf_counter()
         metrics, diverged = await self._measure(start.round, state)
         loss_bits = mean_loss_bits(results)
         self.meter.round_finished(self._ports.now_s(), bits_to_float(loss_bits), metrics)
@@ -314,6 +324,9 @@ class CoordinatorNode:
             await self._give_up(diverged)
             return
         await self._wait_for_audits(applied)
+        t3=_t.perf_counter()
+        _log.info("TIMING round %d slots %.1f apply %.1f publish %.1f rest %.1f", start.round, 1e3*(t0-getattr(self,"_topen",t0)), 1e3*(t1-t0), 1e3*(t2-t1), 1e3*(t3-t2))
+        self._topen=_t.perf_counter()
         await self._open_round(start.round + 1, applied.state_digest, state, applied.state.size)
 
     async def _refuse(self, forged: tuple[SlotResult, ...]) -> None:

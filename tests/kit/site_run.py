@@ -124,6 +124,8 @@ class SiteRun:
         assert state is not None
         verdict = self.site.replay(answer, state)
         fraud = self._disputes.decide(answer, verdict)
+        if fraud is None:
+            self.site.append_quiet_block()  # time passes: what was being settled is
         self._go_back([] if fraud is None else [fraud])
         return verdict.outcome
 
