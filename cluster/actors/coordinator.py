@@ -36,7 +36,7 @@ from consensus.primitives.encoding import encode
 from consensus.primitives.integers import Digest
 from consensus.records.work import Metric
 from consensus.replay.verdict import Outcome
-from jobs.errors import JobError
+from jobs.errors import JobError, TrainingDivergedError
 from jobs.program import JobProgram
 
 _RETRY_S: Final = 0.5
@@ -86,8 +86,11 @@ class RayPorts:
             report = await report_ref
             update = await update_ref
         except ray.exceptions.RayTaskError as error:
-            _log.warning("miner %s: %s", miner.hex()[:16], cause_of(error))
-            raise cause_of(error) from None
+            cause = cause_of(error)
+            if isinstance(cause, TrainingDivergedError):
+                raise cause from None
+            _log.warning("miner %s failed and gets no more work here: %s", miner.hex()[:16], cause)
+            raise MinerGoneError(miner.hex()) from cause
         except ray.exceptions.RayError as error:
             raise MinerGoneError(miner.hex()) from error
         return SlotReply(report=report, update=update)

@@ -33,7 +33,9 @@ from consensus.records.transactions import JobId
 from consensus.records.work import Metric, SlotReport
 from consensus.replay.verdict import Outcome, Verdict
 from jobs.data.manifest import PartName
+from jobs.errors import DivergedStateError
 from jobs.mining.templates import Template
+from storage.errors import StorageError
 
 _DUTY_S: Final = 0.1
 _RETRY_S: Final = 0.3
@@ -206,8 +208,12 @@ class Supervisor:
         try:
             metrics = await self._test(job) if outcome is JobStatus.COMPLETED else ()
             self._node.close_job(job, outcome, reason, metrics)
-        except (RejectedError, ray.exceptions.RayError) as error:
-            _log.warning("job %s could not be closed yet: %s", job.hex()[:16], cause_of(error))
+        except (RejectedError, ray.exceptions.RayError, StorageError) as error:
+            cause = cause_of(error)
+            if isinstance(cause, DivergedStateError):
+                self._node.close_job(job, JobStatus.FAILED, str(cause), ())
+                return
+            _log.warning("job %s could not be closed yet: %s", job.hex()[:16], cause)
             await asyncio.sleep(_RETRY_S)
 
     async def _test(self, job: JobId) -> tuple[Metric, ...]:

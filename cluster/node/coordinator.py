@@ -70,7 +70,6 @@ _log = logging.getLogger("pouw.coordinator")
 
 
 class CoordinatorNode:
-    _topen: float
     """Runs one job from its opening to its last round."""
 
     def __init__(
@@ -289,8 +288,6 @@ class CoordinatorNode:
         assert self._start is not None  # noqa: S101 - a round was open until now
         start, results = self._start, self._results.take_winners(winners)
         leaves_checkpoint = self.meter.plan.leaves_checkpoint(start.round)
-        import time as _t
-        t0=_t.perf_counter()
         applied = await asyncio.to_thread(
             self._trainer.apply, start.round, [r.update for r in results], with_optimizer=leaves_checkpoint
         )
@@ -298,9 +295,7 @@ class CoordinatorNode:
         if forged:
             await self._refuse(forged)
             return
-        t1=_t.perf_counter()
         state = self._ports.publish(applied.state)
-        t2=_t.perf_counter()
         metrics, diverged = await self._measure(start.round, state)
         loss_bits = mean_loss_bits(results)
         self.meter.round_finished(self._ports.now_s(), bits_to_float(loss_bits), metrics)
@@ -324,9 +319,6 @@ class CoordinatorNode:
             await self._give_up(diverged)
             return
         await self._wait_for_audits(applied)
-        t3=_t.perf_counter()
-        _log.info("TIMING round %d slots %.1f apply %.1f publish %.1f rest %.1f", start.round, 1e3*(t0-getattr(self,"_topen",t0)), 1e3*(t1-t0), 1e3*(t2-t1), 1e3*(t3-t2))
-        self._topen=_t.perf_counter()
         await self._open_round(start.round + 1, applied.state_digest, state, applied.state.size)
 
     async def _refuse(self, forged: tuple[SlotResult, ...]) -> None:
