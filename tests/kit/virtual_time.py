@@ -52,5 +52,13 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
 def run_virtual(main: Coroutine[Any, Any, Result], limit_s: float = 10_000.0) -> Result:
     """Run to the end; raises TimeoutError if that takes more than `limit_s` of virtual time."""
-    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
-        return runner.run(asyncio.wait_for(main, limit_s))
+    loop = VirtualLoop()
+    try:
+        return loop.run_until_complete(asyncio.wait_for(main, limit_s))
+    finally:
+        left = asyncio.all_tasks(loop)
+        for task in left:
+            task.cancel()
+        if left:
+            loop.run_until_complete(asyncio.wait(left))
+        loop.close()

@@ -104,8 +104,12 @@ class Schedule:
 def draw_schedule(seed: int) -> Schedule:
     """The schedule of a seed."""
     random = Random(seed)
-    plan = make_plan(rounds=random.randint(1, 5), slots=random.randint(1, 3), checkpoint_every=random.choice((1, 2, 3)))
-    schedule = Schedule(seed=seed, plan=plan, honest=random.randint(1, 3), is_mining=random.random() < 0.3)
+    plan = make_plan(
+        rounds=random.choice((1, 2, 2, 3, 4)),
+        slots=random.choice((1, 2, 2, 3)),
+        checkpoint_every=random.choice((1, 2, 3)),
+    )
+    schedule = Schedule(seed=seed, plan=plan, honest=random.randint(1, 3), is_mining=random.random() < 0.4)
     for number in range(random.choice((0, 1, 1, 2))):
         lies = [lie for lie in LIES if lie is not says_it_diverges or lie not in schedule.cheats.values()]
         schedule.cheats[f"cheat-{number}"] = random.choice(lies)  # two miners that say it diverges are believed

@@ -53,5 +53,5 @@ def test_schedules_reach_what_they_are_for() -> None:
     """Otherwise two thousand harmless runs would prove nothing."""
     worlds = [simulate(seed) for seed in range(FIRST, FIRST + 60)]
     assert sum(bool(world.frauds) for world in worlds) > 5
-    assert sum(bool(world.supervisor.tallies.blocks_mined) for world in worlds) > 5
+    assert sum(bool(world.supervisor.tallies.blocks_mined) for world in worlds) > 3
     assert sum(world.stops > 0 for world in worlds) > 10

@@ -44,7 +44,7 @@ from tests.kit.work import word
 from tests.simulation.miners import Miner, start_miner
 
 REWARD = Credits(1_000_000)
-DUTY_S = 0.5
+DUTY_S = 1.0
 FROZEN_S = 10.0
 """How long it takes until a miner that does not answer is given up."""
 
