@@ -147,6 +147,39 @@ def test_a_verdict_on_a_discarded_report_says_nothing_of_the_one_that_took_its_p
     assert [slot.report for slot in take_all(book)] == [word("0aagain"), word("0bagain")]
 
 
+def test_under_suspicion_every_open_slot_is_replayed_and_the_settlement_names_what_was_drawn() -> None:
+    book = AuditBook()
+    add(book, 0)
+    done, _ = take_all(book)
+    book.record_match(done)
+    add(book, 1, NONE)
+    book.suspect(JOB)
+    assert [(slot.round, slot.slot) for slot in take_all(book)] == [(1, 0), (1, 1)]
+    add(book, 2, NONE)
+    late = take_all(book)
+    assert [(slot.round, slot.slot) for slot in late] == [(2, 0), (2, 1)]
+    assert book.settleable(JOB) is None
+    for slot in [SlotRef(JOB, 0, 1, word("0b")), *(SlotRef(JOB, 1, s, word(f"1{'ab'[s]}")) for s in (0, 1)), *late]:
+        book.record_match(slot)
+    assert book.settleable(JOB) == (3, audited((0, 0), (0, 1)))
+
+
+def test_proven_fraud_ends_the_suspicion() -> None:
+    book = AuditBook()
+    book.suspect(JOB)
+    book.rewind(JOB, 0)
+    add(book, 0, NONE)
+    assert book.backlog == 0
+
+
+def test_everything_can_be_forgotten() -> None:
+    book = AuditBook()
+    add(book, 0)
+    book.clear()
+    assert book.backlog == 0
+    assert book.sampled() == []
+
+
 def test_closing_a_job_leaves_the_others() -> None:
     book = AuditBook()
     add(book, 0)
