@@ -31,7 +31,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> HomeLayout:
     layout = HomeLayout(root=tmp_path / "home")
     layout.create()
     monkeypatch.setenv("POUW_HOME", str(layout.root))
-    for variable in ("POUW_ADDRESS", "POUW_TOKEN", "POUW_PASSPHRASE", "POUW_RAY_TOKEN"):
+    for variable in ("POUW_ADDRESS", "POUW_TOKEN", "POUW_PASSPHRASE", "POUW_RAY_TOKEN", "COLUMNS"):
         monkeypatch.delenv(variable, raising=False)
     return layout
 
