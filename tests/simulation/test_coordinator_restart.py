@@ -6,6 +6,8 @@ import pytest
 
 from cluster.node.ports import Checkpoint
 from consensus.errors import ConsensusError, InvalidTransactionError, Reject
+from consensus.primitives.encoding import encode
+from consensus.records.transactions import CancelJob
 from consensus.replay.verdict import Outcome
 from tests.kit.genesis import public_key
 from tests.kit.hashed_training import numbers, undisturbed_states
@@ -180,6 +182,27 @@ def test_a_dispute_that_cannot_be_decided_yet_costs_an_attempt() -> None:
         world.join("bela")
         await run.committed(4)
         assert states(run) == undisturbed_states(world.plan)
+        await run.finish()
+
+    play(main)
+
+
+def test_a_cancelled_job_takes_no_more_rounds_and_hands_out_nothing() -> None:
+    async def main() -> None:
+        world = make_world(WatchedWorld, rounds=8, checkpoint_every=1)
+        run = SingleRun(world, "anna")
+        await run.committed_only(2)
+        sequence = world.supervisor.pool.state.account(public_key("client")).sequence
+        world.supervisor.submit(encode(world.sign("client", CancelJob(sequence=sequence, job=world.job))))
+        world.join("anna")
+        await run.until(lambda: world.handed_in[-1] >= 2)
+        await asyncio.sleep(5)
+        given = len(world.assignments)
+        world.crash("anna")
+        world.join("bela")
+        await asyncio.sleep(20)
+        assert len(world.assignments) == given
+        assert len(run.commits()) == 2
         await run.finish()
 
     play(main)
