@@ -60,8 +60,9 @@ class TrainSpec(Section):
     """Examples of one step over all slots together."""
     slots: Annotated[int, Field(ge=1, le=4096)] = 4
     """Parts a round is cut into; at most this many miners work at once."""
-    local_steps: Annotated[int, Field(ge=1, le=100_000)] = 1
-    """Steps of a slot before its update is merged with the others'."""
+    local_steps: Annotated[int, Field(ge=1, le=2_000)] = 1
+    """Steps of a slot before its update is merged with the others'. Bounded so that a report fits into a transaction:
+    one that does not could never be evidence."""
     micro_batch: Count = Field(default_factory=_whole_slot)
     """Examples that go through the model at once; it decides the memory a miner needs, and the bits."""
     rounds: Count
