@@ -47,7 +47,7 @@ def measure(arguments: Mapping[str, Value]) -> Results:
     wanted = arguments["wanted"]
     assert isinstance(wanted, list)
     quick = bool(arguments["quick"])
-    times: Results = {"warm_s": 2.0, "window_s": 6.0} if quick else {"warm_s": 6.0, "window_s": 20.0}
+    times: Results = {"warm_s": 2.0, "window_s": 6.0} if quick else {"warm_s": 10.0, "window_s": 20.0}
     arms = [arm for arm in _MODULES if any(arm in _RATIOS[name] for name in wanted)]
 
     def run(arm: str) -> Results:
