@@ -10,9 +10,12 @@ demo: $(READY)
 
 test: lint test-fast test-ray
 
-# Everything without Ray, with the coverage that consensus/ and storage/ have to keep.
+# The rules, the stores and their properties, with the coverage that consensus/ and storage/ have to keep; then the rest
+# that needs no Ray.
+RULES := tests/unit/consensus tests/unit/storage tests/contracts tests/properties
 test-fast: $(READY)
-	$(BIN)/pytest -m "not ray and not gpu" -n 2 --dist loadfile --cov=consensus --cov=storage --cov-branch --cov-report=term:skip-covered --cov-fail-under=95
+	$(BIN)/pytest -n 2 --dist loadfile $(RULES) --cov=consensus --cov=storage --cov-branch --cov-report=term:skip-covered --cov-fail-under=95
+	$(BIN)/pytest -n 2 --dist loadfile -m "not ray and not gpu" $(addprefix --ignore=,$(RULES))
 
 # Real actors on private local clusters.
 test-ray: $(READY)

@@ -25,6 +25,7 @@ from consensus.params import ConsensusParams
 _ANSWER_S: Final = 10.0
 _START_S: Final = 120.0
 _CHECK_S: Final = 1.0
+_FORGOTTEN_S: Final = 3.0
 
 _log = logging.getLogger("pouw.gateway")
 
@@ -44,6 +45,8 @@ class MinerRecord:
     slots_run: int = 0
     job: str | None = None
     """The job whose coordinator has taken it on."""
+    joined_s: float = 0.0
+    """When that was, on the monotonic clock."""
     starting: asyncio.Task[None] | None = None
 
     @property
@@ -289,6 +292,8 @@ class SiteCare:
                 self._remove(miner)
             elif miner.job == job_id and miner.key is not None:
                 miner.state = _state_in(miner.state, held.get(miner.key))
+                if miner.key not in held and time.monotonic() - miner.joined_s > _FORGOTTEN_S:
+                    miner.job = None  # the coordinator lost it or began anew: it joins again
             elif room > 0 and miner.job is None and miner.state is MinerState.IDLE and miner.name not in self._joining:
                 room -= 1
                 self._joining.add(miner.name)
@@ -304,7 +309,7 @@ class SiteCare:
             return
         else:
             if taken and miner.state is MinerState.IDLE:
-                miner.job = job_id
+                miner.job, miner.joined_s = job_id, time.monotonic()
         finally:
             self._joining.discard(miner.name)
 

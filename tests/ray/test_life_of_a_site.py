@@ -149,3 +149,12 @@ def test_power_loss_resumes_with_the_next_up(tmp_path: Path) -> None:
         assert site.job(job.job_id).round >= committed - 5
         ended = site.wait(job.job_id)
         assert (ended.state, ended.state_digest) == ("completed", undisturbed.state_digest)
+
+
+def test_a_model_larger_than_memory_is_refused_and_refunded(site: RealSite) -> None:
+    before = balance(site)
+    huge = {"name": "mlp", "hidden": [100_000, 100_000]}
+    ended = site.run(small_job("mlp", model=huge, name="huge"))
+    assert (ended.state, ended.round) == ("failed", 0)
+    assert "GiB" in ended.reason
+    assert balance(site) == before
