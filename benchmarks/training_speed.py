@@ -57,7 +57,7 @@ def measure(arguments: Mapping[str, Value]) -> Results:
         print(f"  {arm}: {found}", flush=True)
         return found
 
-    measured = alternate(arms, 1 if quick else 3, run)
+    measured = alternate(arms, 1 if quick else 2, run)
     speeds = {arm: [float(str(found["samples_per_s"])) for found in runs] for arm, runs in measured.items()}
     return _results(wanted, speeds, measured)
 

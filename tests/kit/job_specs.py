@@ -11,7 +11,7 @@ _MODELS: dict[str, dict[str, object]] = {
 }
 
 
-def small_job(model: str, *, local_steps: int = 1, rounds: int = 30, **changes: object) -> JobSpec:
+def small_job(kind: str, *, local_steps: int = 1, rounds: int = 30, **changes: object) -> JobSpec:
     """A job of this model on digits, or on text for gpt."""
     text = {"source": "python-text", "max_bytes": 100_000, "split": {"train": 0.8, "validation": 0.1, "test": 0.1}}
     digits = {"source": "digits", "split": {"train": 0.7, "validation": 0.1, "test": 0.2}}
@@ -25,9 +25,9 @@ def small_job(model: str, *, local_steps: int = 1, rounds: int = 30, **changes: 
         "checkpoint_every": 10,
     }
     fields: dict[str, object] = {
-        "name": f"small-{model}",
-        "model": _MODELS[model],
-        "data": text if model == "gpt" else digits,
+        "name": f"small-{kind}",
+        "model": _MODELS[kind],
+        "data": text if kind == "gpt" else digits,
         "train": train,
         "verify": {"sample": 0.1},
         "reward": 12,

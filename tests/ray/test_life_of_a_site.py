@@ -153,7 +153,7 @@ def test_power_loss_resumes_with_the_next_up(tmp_path: Path) -> None:
 
 def test_a_model_larger_than_memory_is_refused_and_refunded(site: RealSite) -> None:
     before = balance(site)
-    huge = {"name": "mlp", "hidden": [100_000, 100_000]}
+    huge = {"name": "mlp", "hidden": [65_536, 65_536]}
     ended = site.run(small_job("mlp", model=huge, name="huge"))
     assert (ended.state, ended.round) == ("failed", 0)
     assert "GiB" in ended.reason

@@ -45,7 +45,7 @@ def test_a_killed_miner_changes_nothing(
     site.scale(2)
     job = site.submit(small_job(model, local_steps=local_steps))
     site.wait_for_round(job.job_id, 5)
-    victim = next(miner for miner in site.client.miners() if miner.state == "working")
+    victim = site.client.miners()[0]
     os.kill(victim.pid, signal.SIGKILL)
     ended = site.wait(job.job_id)
     assert (ended.state, ended.state_digest) == ("completed", alone[model, local_steps])
