@@ -38,10 +38,8 @@ class Tallies:
                     self._settle(message)
                 case ProveFraud(job=job):
                     self.frauds[job] += 1
-                case CloseJob(job=job, metrics=metrics):
+                case CloseJob(job=job):
                     self._pending.pop(job, None)
-                    test = {f"test_{metric.name}": metric.value / metric.scale for metric in metrics}
-                    self.last_metrics.setdefault(job, {}).update(test)
                 case SubmitJob() | _:
                     pass
 
