@@ -77,8 +77,12 @@ def configure(replay_class: str, threads: int = 1) -> None:
     os.environ.update(wanted)
 
 
-def activate() -> None:
-    """Set torch's switches: as many threads as configured (or one), deterministic kernels, full precision."""
+def activate(device: str = "cpu") -> None:
+    """Set torch's switches: as many threads as configured (or one), deterministic kernels, full precision.
+
+    The switch of flash attention holds for GPUs and processors alike: on a GPU its backward pass adds in no fixed order
+    and is switched off; on a processor it is exact and the fastest by far.
+    """
     import torch
 
     threads = configured_threads()
@@ -91,8 +95,7 @@ def activate() -> None:
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.set_float32_matmul_precision("highest")
-    # Of the attention kernels for GPUs only the plain one adds in a fixed order backwards.
-    torch.backends.cuda.enable_flash_sdp(enabled=False)
+    torch.backends.cuda.enable_flash_sdp(enabled=device == "cpu")
     torch.backends.cuda.enable_mem_efficient_sdp(enabled=False)
     torch.backends.cuda.enable_cudnn_sdp(enabled=False)
 

@@ -54,7 +54,7 @@ class StateEvaluator:
             DivergedStateError: a figure is not finite.
             ModelError: the state has not the model's size.
         """
-        activate()
+        activate(self._program.spec.train.device)
         arrays = self._arrays(part)
         if arrays.rows == 0:
             return ()

@@ -54,10 +54,9 @@ def job_plan(spec: JobSpec) -> JobPlan:
 
 @dataclass(slots=True)
 class _Buffers:
-    """Two states' memory: the present one is read while the next is written."""
+    """Memory that rounds move in place. Who needs a state for longer was handed a copy."""
 
     state: FlatState
-    spare: FlatState
     optimizer: FlatState
 
 
@@ -87,10 +86,9 @@ class ProgramTrainer:
         """Take up a state; returns its digest."""
         from jobs.training.memory import aligned_empty
 
-        state, spare = aligned_empty(checkpoint.state.size), aligned_empty(checkpoint.state.size)
-        optimizer = aligned_empty(checkpoint.optimizer.size)
+        state, optimizer = aligned_empty(checkpoint.state.size), aligned_empty(checkpoint.optimizer.size)
         state[:], optimizer[:] = checkpoint.state, checkpoint.optimizer
-        self._buffers = _Buffers(state, spare, optimizer)
+        self._buffers = _Buffers(state, optimizer)
         return state_digest(bytes_of(state), self.layout)
 
     def apply(self, round_number: int, updates: Sequence[FlatState], *, with_optimizer: bool) -> AppliedRound:
@@ -101,11 +99,10 @@ class ProgramTrainer:
             buffers.optimizer,
             updates,
             round_number,
-            state_out=buffers.spare,
+            state_out=buffers.state,
             optimizer_out=buffers.optimizer,
             digest_optimizer=with_optimizer,
         )
-        buffers.state, buffers.spare = buffers.spare, buffers.state
         return AppliedRound(
             state=buffers.state,
             state_digest=applied.state_digest,

@@ -6,7 +6,7 @@ from consensus.primitives.digest import bulk_digest, bulk_root
 from consensus.primitives.integers import Digest
 from jobs.training.batches import BatchSource, StepBatch
 from jobs.training.chunks import ChunkPool
-from jobs.training.memory import FloatArray, aligned_empty, aligned_zeros, as_tensor, bytes_of
+from jobs.training.memory import FloatArray, aligned_empty, as_tensor, bytes_of
 from jobs.training.result import SlotResult, trace_step
 from jobs.training.step import Place, Stepper
 
@@ -25,7 +25,7 @@ class GradientSlot:
         """Run one slot; a state digest that is not given is taken while the step runs."""
         hashing = self._pool.submit(_known_or_bulk_digest, state_digest, bytes_of(state), self._layout_digest)
         batch = self._batches.load(round_number, slot, 0)
-        update = aligned_zeros(self._layout.total)
+        update = aligned_empty(self._layout.total)
         try:
             loss = self._train(state, update, batch, Place(round=round_number, slot=slot, step=0))
         finally:

@@ -1,7 +1,7 @@
 """A slot of several steps: an inner optimizer starts fresh on a copy of the state, and the update is start - end.
 
-After each backward pass the optimizer, the digest of the new weights and the zeroing of the gradient run chunk by chunk
-while the chunk is in the processor's cache; in the last step the update and its digest do too. On a GPU the optimizer
+After each backward pass the optimizer and the digest of the new weights run chunk by chunk while the chunk is in the
+processor's cache; in the last step the update and its digest do too. On a GPU the optimizer
 runs there, and the rest on a copy in main memory.
 """
 
@@ -62,7 +62,6 @@ class LocalSlot:
 
     def _start(self, state: FloatArray) -> None:
         self._weights.copy_(as_tensor(state))
-        self._gradient.zero_()
         for moment in self._moments:
             moment.zero_()
 
@@ -72,12 +71,11 @@ class LocalSlot:
             return self._stepper.compute_gradient(batch, place)
 
     def _finish_step(self, change: Update, last: tuple[FloatArray, FloatArray, list[Digest]] | None) -> list[Digest]:
-        """Move the weights, clear the gradient, take the weights' leaves; in the last step write the update as well."""
+        """Move the weights and take their leaves; in the last step write the update as well."""
         if self._inner.clip_norm is not None:
             self._clip(self._inner.clip_norm)
         if self._on_gpu:
             change(self._weights[: self._layout.boundary], self._gradient, self._moments)
-            self._gradient.zero_()
             as_tensor(self._host).copy_(self._weights)
         leaves = self._no_leaves()
 
@@ -96,9 +94,7 @@ class LocalSlot:
     def _advance(self, change: Update, chunk: int) -> None:
         where = self._trainable(chunk)
         if where.start < where.stop:
-            gradient = self._gradient[where]
-            change(self._weights[where], gradient, [moment[where] for moment in self._moments])
-            gradient.zero_()
+            change(self._weights[where], self._gradient[where], [moment[where] for moment in self._moments])
 
     def _write_update(self, state: FloatArray, update: FloatArray, chunk: int) -> None:
         """Parameters: start - end, so that the outer optimizer descends along it. Buffers: end - start."""

@@ -74,7 +74,7 @@ class RoundApplier:
         """End round `round_number`; `updates` in slot order. Inputs may be read-only and are left as they are.
 
         The result is written to `state_out` and `optimizer_out` if given (see `aligned_empty`), else to fresh memory.
-        `optimizer_out` may be `optimizer` itself, which saves memory traffic; `state_out` may be no input.
+        They may be `state` and `optimizer` themselves, which saves memory traffic, but no update.
 
         Raises:
             ModelError: no updates, a buffer of another size than the model's, or result memory that is read-only.

@@ -84,7 +84,9 @@ class RoundPass:
         return mean[: max(0, self.layout.boundary - start)]
 
     def _advance_parameters(self, where: slice, gradient: torch.Tensor) -> None:
-        parameters = self._state_out[where].copy_(self._state[where])
+        parameters = self._state_out[where]
+        if self.buffers.state_out is not self.buffers.state:
+            parameters.copy_(self._state[where])
         moments = [moment[where] for moment in self._moments_out]
         if self.buffers.optimizer_out is not self.buffers.optimizer:
             for moment, before in zip(moments, self._moments, strict=True):

@@ -22,7 +22,7 @@ class SlotRunner:
     """
 
     def __init__(self, program: JobProgram, train: PartArrays, *, threads: int = 2) -> None:
-        activate()
+        activate(program.spec.train.device)
         binding = ModelBinding.of(program)
         stepper, pool = Stepper(program, binding), ChunkPool(threads)
         self.program, self.layout = program, binding.layout
@@ -45,6 +45,6 @@ class SlotRunner:
             ModelError: the state has not the model's size.
             TrainingDivergedError: a loss is not finite.
         """
-        activate()
+        activate(self.program.spec.train.device)
         with RANDOM_STATE:
             return self._slot.run(float_array(state, self.layout.total, "state"), state_digest, round_number, slot)

@@ -1,4 +1,4 @@
-"""One training step: forward and backward over the micro-batches, gradients added into the bound flat buffer."""
+"""One training step: forward and backward over the micro-batches, gradients collected in the bound flat buffer."""
 
 import math
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ class Stepper:
     binding: ModelBinding
 
     def compute_gradient(self, batch: StepBatch, place: Place) -> float:
-        """Add the gradient of the batch's mean loss to the bound gradients and return that loss.
+        """Leave the gradient of the batch's mean loss in the bound memory and return that loss.
 
         Raises:
             TrainingDivergedError: the loss is not finite.
