@@ -27,7 +27,7 @@ class Verifier:
         from cluster.node.verifier import VerifierNode  # loads torch: here, not where the actor is started from
 
         configure_logging(HomeLayout(root=Path(home)), name)
-        os.nice(_NICE)
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
         self._node = VerifierNode()
 
     def is_prepared(self, job: bytes) -> bool:

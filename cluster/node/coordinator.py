@@ -43,7 +43,6 @@ from cluster.node.round_results import (
     RoundResults,
     SlotResult,
     bits_to_float,
-    find_forged,
     mean_loss_bits,
     slot_commits,
 )
@@ -91,6 +90,7 @@ class CoordinatorNode:
             chain_id=chain_id,
             job=opening.job,
             rules=ReportRules(chain_id=chain_id, local_steps=plan.local_steps, replay_class=replay_class),
+            trainer=trainer,
             ports=ports,
         )
         self._inbox: asyncio.Queue[Event | SlotOutcome] = asyncio.Queue()
@@ -291,10 +291,6 @@ class CoordinatorNode:
         applied = await asyncio.to_thread(
             self._trainer.apply, start.round, [r.update for r in results], with_optimizer=leaves_checkpoint
         )
-        forged = find_forged(results, applied.update_digests)
-        if forged:
-            await self._refuse(forged)
-            return
         state = self._ports.publish(applied.state)
         metrics, diverged = await self._measure(start.round, state)
         loss_bits = mean_loss_bits(results)
@@ -320,13 +316,6 @@ class CoordinatorNode:
             return
         await self._wait_for_audits(applied)
         await self._open_round(start.round + 1, applied.state_digest, state, applied.state.size)
-
-    async def _refuse(self, forged: tuple[SlotResult, ...]) -> None:
-        """The bytes of these updates are not what was signed for. The trainer has used them already: go back."""
-        for result in forged:
-            _log.warning("miner %s sent other bytes than it signed for", result.report.miner.hex()[:16])
-            self._decide(MinerExcluded(miner=MinerId(result.report.miner)))
-        await self._restore()
 
     async def _measure(self, number: int, state: StateHandle) -> tuple[tuple[Metric, ...], DivergedStateError | None]:
         """Figures of a state that was not measured before, or why it has none."""

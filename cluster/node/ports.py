@@ -61,7 +61,6 @@ class AppliedRound:
 
     state: FlatState
     state_digest: Digest
-    update_digests: tuple[Digest, ...]
     optimizer_digest: Digest | None = None
 
 
@@ -109,6 +108,10 @@ class RoundTrainer(Protocol):
         ...
 
     def apply(self, round_number: int, updates: Sequence[FlatState], *, with_optimizer: bool) -> AppliedRound: ...
+
+    def digest(self, update: FlatState) -> Digest:
+        """The digest of an update. May be called from several threads, and while a round is applied."""
+        ...
 
     def checkpoint(self, round_number: int) -> Checkpoint:
         """The present state as what `round_number` starts from."""

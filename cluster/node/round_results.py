@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from cluster.control.slots import Attempt
 from cluster.node.ports import FlatState
 from consensus.crypto.signing import Signed
-from consensus.primitives.integers import Digest
 from consensus.records.work import SlotCommit, SlotReport
 
 
@@ -42,11 +41,6 @@ class RoundResults:
 def slot_commits(results: Sequence[SlotResult]) -> tuple[SlotCommit, ...]:
     """What a round commit says of its slots."""
     return tuple(SlotCommit(miner=r.report.miner, report=r.signed.digest) for r in results)
-
-
-def find_forged(results: Sequence[SlotResult], digests: Sequence[Digest]) -> tuple[SlotResult, ...]:
-    """Results whose bytes are not those that their report names."""
-    return tuple(r for r, digest in zip(results, digests, strict=True) if r.report.update != digest)
 
 
 def mean_loss_bits(results: Sequence[SlotResult]) -> int:

@@ -1,21 +1,26 @@
 """Asking one miner to run one slot, and judging what comes back as far as that needs no replay."""
 
+import asyncio
 import logging
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
 from cluster.control.reports import ReportRules, check_report
 from cluster.control.rounds import Assign, Event, MinerExcluded, MinerLost, SlotFailed, SlotReported
-from cluster.node.ports import CoordinatorPorts, FlatState, MinerGoneError, SlotReply, StateHandle
+from cluster.node.ports import CoordinatorPorts, FlatState, MinerGoneError, RoundTrainer, SlotReply, StateHandle
 from cluster.node.round_results import SlotResult
 from consensus.crypto.keys import Signer
 from consensus.crypto.signing import decode_signed, sign
 from consensus.errors import ConsensusError, InvalidReportError, Reject
 from consensus.primitives.encoding import encode
 from consensus.primitives.integers import Digest, PublicKey
-from consensus.records.work import Assignment
+from consensus.records.work import Assignment, SlotReport
 from jobs.errors import TrainingDivergedError
+
+_SMALL_BYTES: Final = 1024 * 1024
+"""An update up to this size is hashed sooner than a thread takes it up."""
 
 _log = logging.getLogger("pouw.coordinator")
 
@@ -52,6 +57,7 @@ class SlotCaller:
     chain_id: Digest
     job: Digest
     rules: ReportRules
+    trainer: RoundTrainer
     ports: CoordinatorPorts
 
     async def call(self, start: RoundStart, effect: Assign) -> SlotOutcome:
@@ -75,13 +81,17 @@ class SlotCaller:
         except Exception:  # noqa: BLE001 - whatever a miner raises, it costs one slot and not the job
             _log.exception("miner %s could not run a slot", effect.miner.hex()[:16])
             return SlotOutcome(start=start, event=failed)
-        return self._judge(start, effect, assignment, reply)
+        return await self._judge(start, effect, assignment, reply)
 
-    def _judge(self, start: RoundStart, effect: Assign, assignment: Assignment, reply: SlotReply) -> SlotOutcome:
+    async def _judge(self, start: RoundStart, effect: Assign, assignment: Assignment, reply: SlotReply) -> SlotOutcome:
         try:
             signed = decode_signed(reply.report)
             report = check_report(signed, assignment, self.rules)
             _check_size(reply.update, start.numbers)
+            if reply.update.nbytes <= _SMALL_BYTES:
+                check_bytes(reply.update, report, self.trainer)
+            else:
+                await asyncio.to_thread(check_bytes, reply.update, report, self.trainer)
         except ConsensusError as error:
             _log.warning("refused a report of %s: %s", effect.miner.hex()[:16], error)
             return SlotOutcome(start=start, event=MinerExcluded(miner=effect.miner))
@@ -95,3 +105,10 @@ def _check_size(update: FlatState, numbers: int) -> None:
     """Raises InvalidReportError(UPDATE). The trainer could not add it to the others, and the job would fail with it."""
     if not isinstance(update, np.ndarray) or update.dtype != np.float32 or update.shape != (numbers,):
         raise InvalidReportError(Reject.UPDATE, expected=numbers, actual=getattr(update, "shape", type(update)))
+
+
+def check_bytes(update: FlatState, report: SlotReport, trainer: RoundTrainer) -> None:
+    """Raises InvalidReportError(UPDATE): these are not the bytes that were signed for."""
+    found = trainer.digest(update)
+    if found != report.update:
+        raise InvalidReportError(Reject.UPDATE, expected=report.update, actual=found)

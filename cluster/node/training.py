@@ -106,9 +106,12 @@ class ProgramTrainer:
         return AppliedRound(
             state=buffers.state,
             state_digest=applied.state_digest,
-            update_digests=applied.update_digests,
             optimizer_digest=applied.optimizer_digest,
         )
+
+    def digest(self, update: FlatState) -> Digest:
+        """The digest of an update."""
+        return state_digest(bytes_of(update), self.layout)
 
     def checkpoint(self, round_number: int) -> Checkpoint:
         """The present state; the arrays are the trainer's own."""

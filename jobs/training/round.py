@@ -32,8 +32,6 @@ class AppliedRound:
     state: FloatArray
     optimizer: FloatArray
     state_digest: Digest
-    update_digests: tuple[Digest, ...]
-    """Of every update as it was read, to be compared with what its report named."""
     optimizer_digest: Digest | None
     """Only where it was asked for."""
 
@@ -89,8 +87,7 @@ class RoundApplier:
         return AppliedRound(
             state=buffers.state_out,
             optimizer=buffers.optimizer_out,
-            state_digest=self._root(work.leaves.state),
-            update_digests=tuple(self._root(leaves) for leaves in work.leaves.updates),
+            state_digest=self._root(work.leaves),
             optimizer_digest=self._optimizer_digest(buffers.optimizer_out) if digest_optimizer else None,
         )
 

@@ -23,14 +23,6 @@ class RoundBuffers:
     optimizer_out: FloatArray
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Leaves:
-    """Leaves of the bulk digests, filled in chunk by chunk."""
-
-    state: list[Digest]
-    updates: list[list[Digest]]
-
-
 @dataclass(slots=True)
 class RoundPass:
     """The work on single chunks. Different chunks may be worked on at the same time."""
@@ -38,7 +30,8 @@ class RoundPass:
     layout: Layout
     buffers: RoundBuffers
     update: Update
-    leaves: Leaves = field(init=False)
+    leaves: list[Digest] = field(init=False)
+    """Of the next state's bulk digest, filled in chunk by chunk."""
     _state: torch.Tensor = field(init=False)
     _state_out: torch.Tensor = field(init=False)
     _moments: list[torch.Tensor] = field(init=False)
@@ -51,14 +44,11 @@ class RoundPass:
         self._updates = [as_tensor(update) for update in buffers.updates]
         self._moments = self._split(buffers.optimizer)
         self._moments_out = self._split(buffers.optimizer_out)
-        empty = Digest(b"")
-        self.leaves = Leaves(state=[empty] * chunks, updates=[[empty] * chunks for _ in self._updates])
+        self.leaves = [Digest(b"")] * chunks
 
     def average(self, chunk: int, mean: torch.Tensor) -> torch.Tensor:
-        """The updates' mean over a chunk, added in slot order, in the first numbers of `mean`; takes their leaves."""
+        """The updates' mean over a chunk, added in slot order, in the first numbers of `mean`."""
         start, end = chunk_range(chunk, self.layout.total)
-        for update, leaves in zip(self.buffers.updates, self.leaves.updates, strict=True):
-            leaves[chunk] = leaf_of(update, chunk)
         mean, share = mean[: end - start], 1.0 / len(self._updates)
         first, *others = (update[start:end] for update in self._updates)
         if not others:
@@ -76,7 +66,7 @@ class RoundPass:
             self._advance_parameters(slice(start, middle), mean[: middle - start])
         if middle < end:
             torch.add(self._state[middle:end], mean[middle - start :], out=self._state_out[middle:end])
-        self.leaves.state[chunk] = leaf_of(self.buffers.state_out, chunk)
+        self.leaves[chunk] = leaf_of(self.buffers.state_out, chunk)
 
     def trainable(self, chunk: int, mean: torch.Tensor) -> torch.Tensor:
         """The part of a chunk's mean that belongs to parameters."""

@@ -124,9 +124,11 @@ class HashTrainer:
         return AppliedRound(
             state=self._state,
             state_digest=digest_of(self._state),
-            update_digests=tuple(digest_of(update) for update in updates),
             optimizer_digest=digest_of(self._optimizer) if with_optimizer else None,
         )
+
+    def digest(self, update: FlatState) -> Digest:
+        return digest_of(update)
 
     def checkpoint(self, round_number: int) -> Checkpoint:
         return Checkpoint(round=round_number, state=self._state, optimizer=self._optimizer)
