@@ -16,7 +16,6 @@ _EASIEST: Final = Target((2**256 // (_TRIES * _SLOTS_PER_BLOCK * _USUAL_LOCAL_ST
 """A slot of eight steps with all its tries wins one time in fifty, so that accepting blocks by replay costs at most two
 per cent of the training they stand for, however long a slot takes (docs/adr/0004-difficulty.md)."""
 _HALF_LIVES: Final = 6
-_QUIET_INTERVALS: Final = 2
 
 
 def site_params(block_interval_s: float) -> ConsensusParams:
@@ -33,7 +32,7 @@ def site_params(block_interval_s: float) -> ConsensusParams:
         bytes_per_batch_try=4 * 1024,
         bytes_per_weight_try=32 * 1024,
         max_future_ms=TimeMs(10_000),
-        quiet_after_ms=TimeMs(_QUIET_INTERVALS * interval_ms),
+        quiet_after_ms=TimeMs(interval_ms),
         max_block_bytes=8 * 1024 * 1024,
         max_transaction_bytes=1024 * 1024,
         min_audit_ppm=10_000,

@@ -6,6 +6,8 @@ useless. If authority blocks came faster than that, jobs with slow rounds would 
 
 from collections import deque
 from dataclasses import dataclass, field
+from itertools import pairwise
+from statistics import median
 from typing import Final
 
 QUIET_ROUNDS: Final = 16
@@ -25,9 +27,9 @@ class RoundPace:
 
     @property
     def round_ms(self) -> int:
-        """The mean time between the latest rounds; 0 while fewer than two are known."""
-        times = self._committed_ms
-        return max(0, times[-1] - times[0]) // (len(times) - 1) if len(times) > 1 else 0
+        """The median time between the latest rounds, which a single pause does not move; 0 while it is not known."""
+        pauses = [later - earlier for earlier, later in pairwise(self._committed_ms)]
+        return max(0, int(median(pauses))) if pauses else 0
 
     def quiet_after_ms(self, least_ms: int) -> int:
         """How old the tip has to be before the committee appends a block although work is open."""
