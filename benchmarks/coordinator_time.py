@@ -1,47 +1,16 @@
 """The coordinator's own time for a slot, from 1 to 256 miners.
 
-Measured: the real `CoordinatorNode` with in-memory ports and a trainer that computes nothing. Every slot is handed
-out under a signed assignment, its signed report is checked, every round is signed and handed in. What the simulated
-miners need to make and sign their reports is timed and taken off; what is left, divided by the slots, is the
-coordinator's. A round has as many slots as there are miners (4 at least), as jobs have. What counts is the worst of
-all numbers of miners: a coordinator that scales badly shows at 256.
+Measured: the real coordinator in a `simulated_job`; its time, without the simulated miners', divided by the slots.
+What counts is the worst of all numbers of miners: a coordinator that scales badly shows at 256.
 """
 
-import asyncio
-import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from time import monotonic, perf_counter
-
-import numpy as np
+from collections.abc import Mapping
+from typing import Final
 
 from benchmarks.child import Results, Value
-from cluster.control.rounds import MinerJoined
-from cluster.control.slots import MinerId
-from cluster.node.coordinator import CoordinatorNode
-from cluster.node.ports import (
-    AppliedRound,
-    Checkpoint,
-    FlatState,
-    JobOpening,
-    JobPlan,
-    JobProgress,
-    SlotReply,
-    StateHandle,
-)
-from consensus.crypto.keys import SecretKey
-from consensus.crypto.signing import decode_signed, sign
-from consensus.primitives.digest import sha256
-from consensus.primitives.encoding import decode, encode
-from consensus.primitives.integers import Digest
-from consensus.records.work import Assignment, Metric, SlotReport, StepRecord
-from consensus.replay.verdict import Outcome
+from benchmarks.simulated_job import SimulatedJob
 
-_MINERS = (1, 4, 16, 64, 256)
-_LEAST_SLOTS = 4
-_NUMBERS = 16
-_WORD = sha256("pouw/bench-word/1", b"some content")
-_UPDATE = np.zeros(_NUMBERS, np.float32)
+_MINERS: Final = (1, 4, 16, 64, 256)
 
 
 def measure(arguments: Mapping[str, Value]) -> Results:
@@ -53,166 +22,6 @@ def measure(arguments: Mapping[str, Value]) -> Results:
 
 
 def _own_ms_per_slot(miners: int, least_slots: int) -> float:
-    slots = max(miners, _LEAST_SLOTS)
-    rounds = -(-least_slots // slots)
-    ports = _Ports(keys=_keys(miners))
-    own_s = asyncio.run(_run(ports, _NoTraining(plan=_plan(slots, rounds))))
-    return 1000 * own_s / (rounds * slots)
-
-
-async def _run(ports: "_Ports", trainer: "_NoTraining") -> float:
-    key = _key("coordinator")
-    opening = JobOpening(job=_WORD, spec=b"", manifest=b"", beacon=_WORD, coordinator=key.public_key)
-    node = CoordinatorNode(key=key, chain_id=_WORD, opening=opening, trainer=trainer, ports=ports, replay_class=_WORD)
-    for miner in ports.keys:
-        node.tell(MinerJoined(miner=miner))
-    started = perf_counter()
-    running = asyncio.create_task(node.run())
-    await ports.last_commit(trainer.plan.rounds)
-    elapsed_s = perf_counter() - started
-    node.stop()
-    await running
-    return elapsed_s - ports.spent_s
-
-
-def _plan(slots: int, rounds: int) -> JobPlan:
-    return JobPlan(
-        rounds=rounds,
-        slots=slots,
-        local_steps=1,
-        examples_per_round=slots,
-        eval_every=rounds + 1,
-        checkpoint_every=rounds + 1,
-        has_validation=False,
-    )
-
-
-def _key(name: str) -> SecretKey:
-    return SecretKey(hashlib.sha256(f"benchmark key {name}".encode()).digest())
-
-
-def _keys(miners: int) -> dict[MinerId, SecretKey]:
-    keys = [_key(f"miner {number}") for number in range(miners)]
-    return {MinerId(key.public_key): key for key in keys}
-
-
-@dataclass(slots=True, kw_only=True)
-class _NoTraining:
-    """cluster.node.ports.RoundTrainer: every round gives the same zeros under another digest."""
-
-    plan: JobPlan
-
-    def initial(self) -> Checkpoint:
-        return Checkpoint(round=0, state=np.zeros(_NUMBERS, np.float32), optimizer=np.zeros(0, np.float32))
-
-    def load(self, checkpoint: Checkpoint) -> Digest:
-        return self._digest(checkpoint.round)
-
-    def apply(self, round_number: int, updates: Sequence[FlatState], *, with_optimizer: bool) -> AppliedRound:
-        del updates
-        return AppliedRound(
-            state=_UPDATE,
-            state_digest=self._digest(round_number + 1),
-            optimizer_digest=_WORD if with_optimizer else None,
-        )
-
-    def digest(self, update: FlatState) -> Digest:
-        del update
-        return _WORD
-
-    def checkpoint(self, round_number: int) -> Checkpoint:
-        return Checkpoint(round=round_number, state=_UPDATE, optimizer=_UPDATE)
-
-    @staticmethod
-    def _digest(number: int) -> Digest:
-        return sha256("pouw/bench-state/1", number.to_bytes(8, "big"))
-
-
-@dataclass(slots=True, kw_only=True)
-class _Ports:
-    """cluster.node.ports.CoordinatorPorts in memory: miners answer at once, rounds are settled when they come in."""
-
-    keys: dict[MinerId, SecretKey]
-    spent_s: float = 0.0
-    """What the miners needed."""
-    committed: int = 0
-    _news: asyncio.Condition = field(default_factory=asyncio.Condition)
-
-    async def last_commit(self, rounds: int) -> None:
-        async with self._news:
-            await self._news.wait_for(lambda: self.committed == rounds)
-
-    def publish(self, state: FlatState) -> StateHandle:
-        return StateHandle(state)
-
-    async def run_slot(self, miner: MinerId, assignment: bytes, state: StateHandle) -> SlotReply:
-        del state
-        started = perf_counter()
-        reply = SlotReply(report=self._report(self.keys[miner], assignment), update=_UPDATE)
-        self.spent_s += perf_counter() - started
-        await asyncio.sleep(0)
-        return reply
-
-    @staticmethod
-    def _report(key: SecretKey, message: bytes) -> bytes:
-        assignment = decode(decode_signed(message).body, Assignment)
-        step = StepRecord(
-            job=assignment.job,
-            round=assignment.round,
-            slot=assignment.slot,
-            step=0,
-            miner=assignment.miner,
-            indices=_WORD,
-            batch=_WORD,
-            batch_bytes=4096,
-            weights_in=assignment.state,
-            weights_out=_WORD,
-            weight_bytes=_UPDATE.nbytes,
-            loss_bits=0x3F800000,
-        )
-        report = SlotReport(
-            job=assignment.job,
-            round=assignment.round,
-            slot=assignment.slot,
-            attempt=assignment.attempt,
-            miner=assignment.miner,
-            replay_class=_WORD,
-            assignment=assignment.digest,
-            steps=(step,),
-            update=_WORD,
-            examples=1,
-        )
-        return encode(sign(key, _WORD, report))
-
-    async def commit_round(self, commit: bytes, reports: tuple[bytes, ...]) -> JobProgress:
-        del commit, reports
-        async with self._news:
-            self.committed += 1
-            self._news.notify_all()
-        return await self.load_progress()
-
-    async def load_progress(self) -> JobProgress:
-        return JobProgress(next_round=self.committed, settled_round=self.committed)
-
-    async def load_updates(self, round_number: int) -> tuple[Digest, ...]:
-        raise RuntimeError(f"round {round_number} is not run again here")
-
-    async def dispute(self, report: bytes) -> Outcome:
-        raise RuntimeError(f"nothing is disputed here: {decode_signed(report).digest.hex()}")
-
-    async def evaluate(self, state: StateHandle) -> tuple[Metric, ...]:
-        del state
-        return ()
-
-    async def save_checkpoint(self, checkpoint: Checkpoint) -> None:
-        del checkpoint
-
-    async def load_checkpoint(self, at_most: int) -> Checkpoint | None:
-        del at_most
-        return None
-
-    async def fail_job(self, reason: str) -> None:
-        raise RuntimeError(reason)
-
-    def now_s(self) -> float:
-        return monotonic()
+    slots = SimulatedJob(miners=miners, rounds=1).slots
+    job = SimulatedJob(miners=miners, rounds=-(-least_slots // slots))
+    return 1000 * job.run() / (job.rounds * slots)

@@ -42,6 +42,12 @@ FIGURES: Final = (
     _at_most(300.0, "help_ms", "command_time", "pouw --help, wall time"),
     _at_least(2000.0, "verify_blocks_s", "chain_speed", "blocks/s of a whole chain checked from LMDB, no replay"),
     _at_most(2.0, "coordinator_ms_per_slot", "coordinator_time", "coordinator's own time, worst of 1 to 256 miners"),
+    _at_most(
+        64.0, "coordinator_kib_per_miner", "coordinator_memory", "coordinator's memory for each further miner, KiB"
+    ),
+    _at_most(
+        16.0, "coordinator_bytes_per_round", "coordinator_memory", "what a finished round leaves behind in it, bytes"
+    ),
     _at_most(1.0, "miner_kill_lost_slots", "miner_kill", "slots run again after kill -9 of a miner, per kill"),
 )
 
