@@ -81,14 +81,15 @@ def activate(device: str = "cpu") -> None:
     """Set torch's switches: as many threads as configured (or one), deterministic kernels, full precision.
 
     The switch of flash attention holds for GPUs and processors alike: on a GPU its backward pass adds in no fixed order
-    and is switched off; on a processor it is exact and the fastest by far.
+    and is switched off; on a processor it is exact and the fastest by far. Determinism is asked for by the debug mode:
+    the usual call also switches torch's compiler, for which it loads it: 70 MB and a second for every process.
     """
     import torch
 
     threads = configured_threads()
     if torch.get_num_threads() != threads:
         torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(mode=True)
+    torch.set_deterministic_debug_mode("error")
     # Filling fresh memory with NaN would find reads of it, but costs a pass over every intermediate result.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
@@ -124,7 +125,7 @@ def describe(program: "JobProgram") -> ReplayClass:
         settings.append(f"caches={' '.join(_cache_sizes())}")
     return ReplayClass(
         torch=str(torch.__version__),
-        device=f"cuda {torch.cuda.get_device_name()}" if on_gpu else f"cpu {_processor_maker()}",
+        device=f"cuda {torch.cuda.get_device_name()}" if on_gpu else f"cpu {processor_maker()}",
         capability=_gpu_capability() if on_gpu else torch.backends.cpu.get_cpu_capability(),
         threads=configured_threads(),
         micro_batch=train.micro_batch,
@@ -185,7 +186,7 @@ def _cache_sizes() -> list[str]:
     return [path.read_text().strip() for path in sorted(folder.glob("index[0-2]/size"))]
 
 
-def _processor_maker() -> str:
+def processor_maker() -> str:
     """MKL picks its code path by maker as well as by instruction set."""
     path = Path("/proc/cpuinfo")
     if path.exists():

@@ -63,6 +63,11 @@ def test_activation_pins_threads_and_kernels() -> None:
     assert torch.backends.cpu.get_cpu_capability() in ("AVX2", "DEFAULT")
 
 
+def test_activation_does_not_load_the_compiler() -> None:
+    script = "import sys\nfrom jobs.determinism import activate\nactivate()\nprint('sympy' in sys.modules)"
+    assert run_python(script, environment(PORTABLE)) == "False"
+
+
 def test_the_class_names_what_decides_the_bits() -> None:
     study = make_study(MLP, DIGITS)
     described = describe(study.program)

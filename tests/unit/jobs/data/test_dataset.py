@@ -1,11 +1,16 @@
 """What is committed to, and that nothing else is accepted when a part is opened."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import msgspec
 import numpy as np
 import pyarrow as pa
 import pytest
 
 from consensus.primitives.digest import bulk_digest
+from consensus.primitives.encoding import encode
 from consensus.primitives.integers import Digest
 from jobs.data.arrays import PartArrays
 from jobs.data.digests import batch_bytes, batch_digest, indices_digest
@@ -14,6 +19,8 @@ from jobs.data.prepare import PreparedDataset, prepare_dataset
 from jobs.data.segment import TARGET_BYTES, read_segment
 from jobs.errors import DataError, SegmentError
 from tests.kit.training import DIGITS, GPT, MLP, TEXT, make_spec
+
+REPOSITORY = Path(__file__).parents[4]
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +94,21 @@ def test_arrays_are_views_of_the_segment_bytes(digits: PreparedDataset) -> None:
     whole = np.frombuffer(data, np.uint8)
     assert np.shares_memory(arrays.inputs, whole)
     assert not arrays.inputs.flags.writeable
+
+
+def test_reading_a_segment_does_not_load_pandas(digits: PreparedDataset, tmp_path: Path) -> None:
+    Path(tmp_path, "manifest").write_bytes(encode(digits.manifest))
+    Path(tmp_path, "segment").write_bytes(digits.segments.by_digest()[digits.manifest.test[0].digest])
+    script = (
+        "import sys\nfrom pathlib import Path\nfrom consensus.primitives.encoding import decode\n"
+        "from jobs.data.manifest import DatasetManifest\nfrom jobs.data.segment import read_segment\n"
+        "manifest = decode(Path(sys.argv[1], 'manifest').read_bytes(), DatasetManifest)\n"
+        "read_segment(manifest.header, manifest.test[0], Path(sys.argv[1], 'segment').read_bytes())\n"
+        "print('pandas' in sys.modules)"
+    )
+    command = [sys.executable, "-c", script, str(tmp_path)]
+    read = subprocess.run(command, cwd=REPOSITORY, check=True, capture_output=True, text=True)
+    assert read.stdout.strip() == "False"
 
 
 def test_an_opened_part_refuses_another_segment(digits: PreparedDataset) -> None:
