@@ -69,3 +69,9 @@ class ConflictError(ClusterError):
 
     code = "conflict"
     http_status = 409
+
+
+class HeartbeatError(ClusterError):
+    """An answer to a watch that is not the one it asked for. Nothing follows from it."""
+
+    code = "heartbeat"

@@ -41,6 +41,20 @@ class MinerDraining:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MinerSilent:
+    """The miner does not answer. It gets nothing more; what it holds goes to others too, and may still win."""
+
+    miner: MinerId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MinerHeard:
+    """A miner that was silent answers again."""
+
+    miner: MinerId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MinerExcluded:
     """The miner cheated: what it runs or has won in this round does not count."""
 
@@ -88,6 +102,8 @@ Event: TypeAlias = (
     MinerJoined
     | MinerLost
     | MinerDraining
+    | MinerSilent
+    | MinerHeard
     | MinerExcluded
     | SlotReported
     | SlotFailed
@@ -135,6 +151,7 @@ class RoundState:
     miners: Mapping[MinerId, int] = field(default_factory=dict)
     """Slots each miner holds. In front is who has waited longest since it was given one."""
     draining: frozenset[MinerId] = frozenset()
+    silent: frozenset[MinerId] = frozenset()
     excluded: frozenset[MinerId] = frozenset()
     durations_s: tuple[float, ...] = ()
     """How long the latest slots took."""
@@ -142,10 +159,13 @@ class RoundState:
     @property
     def waiting_reason(self) -> str:
         """Why nothing happens, in words; empty when something does."""
-        if not self.is_open or any(slot.attempts for slot in self.slots):
+        runs = any(attempt.miner not in self.silent for slot in self.slots for attempt in slot.attempts)
+        if not self.is_open or runs:
             return ""
         if not self.miners:
             return "no miners: start some with 'pouw scale N'"
+        if self.miners.keys() <= self.silent:
+            return "no miner answers: they are replaced if they stay silent"
         if all(miner in self.draining for miner in self.miners):
             return "all miners are draining"
         return ""
@@ -176,6 +196,8 @@ def _absorb(state: RoundState, event: Event, now_s: float) -> RoundState:
             return _remove(state, miner)
         case MinerDraining(miner=miner):
             return replace(state, draining=state.draining | ({miner} & state.miners.keys()))
+        case MinerSilent() | MinerHeard():
+            return _note_silence(state, event)
         case MinerExcluded(miner=miner):
             return _exclude(state, miner)
         case SlotReported():
@@ -200,7 +222,14 @@ def _join(state: RoundState, miner: MinerId) -> RoundState:
 def _remove(state: RoundState, miner: MinerId) -> RoundState:
     miners = {m: held for m, held in state.miners.items() if m != miner}
     slots = tuple(slot.without(miner) for slot in state.slots)
-    return replace(state, miners=miners, slots=slots, draining=state.draining - {miner})
+    gone = {miner}
+    return replace(state, miners=miners, slots=slots, draining=state.draining - gone, silent=state.silent - gone)
+
+
+def _note_silence(state: RoundState, event: MinerSilent | MinerHeard) -> RoundState:
+    if isinstance(event, MinerHeard):
+        return replace(state, silent=state.silent - {event.miner})
+    return replace(state, silent=state.silent | ({event.miner} & state.miners.keys()))
 
 
 def _exclude(state: RoundState, miner: MinerId) -> RoundState:
@@ -239,17 +268,17 @@ def _with_slot(state: RoundState, slot: Slot) -> RoundState:
 
 
 def _hand_out(state: RoundState, now_s: float, *, is_tick: bool) -> tuple[RoundState, list[Effect]]:
-    """Slots that nobody runs go out at once; with a tick also those that lag, to miners that have nothing to do."""
+    """Slots that no miner runs that answers go out at once; with a tick also those that lag, to idle miners."""
     if not state.is_open:
         return state, []
     slots, miners = list(state.slots), dict(state.miners)
-    wanted = [slot.index for slot in slots if slot.is_open]
+    wanted = [slot.index for slot in slots if _is_wanted(slot, state.silent)]
     if is_tick:
         wanted += [slot.index for slot in slots if _lags(slot, state.durations_s, now_s)]
-    free = {m for m, held in miners.items() if held < CLAIM_DEPTH and m not in state.draining}
+    free = {m for m, held in miners.items() if held < CLAIM_DEPTH and m not in state.draining | state.silent}
     effects: list[Effect] = []
     for index in wanted if free else ():
-        miner = _choose(slots[index], miners, free, is_tick=is_tick)
+        miner = _choose(slots[index], miners, free, state.silent, is_tick=is_tick)
         if miner is None:
             continue
         slots[index] = slots[index].assign(miner, now_s)
@@ -260,11 +289,18 @@ def _hand_out(state: RoundState, now_s: float, *, is_tick: bool) -> tuple[RoundS
     return (replace(state, slots=tuple(slots), miners=miners), effects) if effects else (state, effects)
 
 
-def _choose(slot: Slot, miners: Mapping[MinerId, int], free: set[MinerId], *, is_tick: bool) -> MinerId | None:
+def _is_wanted(slot: Slot, silent: frozenset[MinerId]) -> bool:
+    return slot.winner is None and all(attempt.miner in silent for attempt in slot.attempts)
+
+
+def _choose(
+    slot: Slot, miners: Mapping[MinerId, int], free: set[MinerId], silent: frozenset[MinerId], *, is_tick: bool
+) -> MinerId | None:
     """The free miner that holds least, then waits longest. Those that failed the slot: last, and only with a tick."""
     busy = {attempt.miner for attempt in slot.attempts}
     unsuited = busy if is_tick else busy | slot.failed
-    suited = (m for m in miners if m in free and m not in unsuited and not (busy and miners[m]))
+    is_run = not busy <= silent
+    suited = (m for m in miners if m in free and m not in unsuited and not (is_run and miners[m]))
     return min(suited, key=lambda m: (m in slot.failed, miners[m]), default=None)
 
 
