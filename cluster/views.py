@@ -52,6 +52,8 @@ class MinerView(View, frozen=True):
     node: str
     device: str
     state: str
+    job: str | None = None
+    """The job it works for."""
     reason: str = ""
     slots_verified: int = 0
     slots_run: int = 0

@@ -63,6 +63,14 @@ class CoordinatorStatus(msgspec.Struct, frozen=True, kw_only=True):
     samples_per_s: float | None = None
     waiting: str = ""
     miners: dict[bytes, int] = {}
+    excluded: dict[bytes, str] = {}
+    """Miners from which nothing is taken any more, with the reason."""
+    slot_s: float | None = None
+    """Seconds of one miner's work for a slot; None before enough were run."""
+    has_work: bool = True
+    """Rounds are to be run, as far as is known."""
+    is_ready: bool = False
+    """It can take miners on."""
     is_running: bool = False
 
 
@@ -246,5 +254,9 @@ class Coordinator:
             samples_per_s=meter.samples_per_s,
             waiting=self._node.waiting_reason,
             miners={bytes(miner): held for miner, held in self._node.miners.items()},
+            excluded={bytes(miner): why for miner, why in self._node.excluded.items()},
+            slot_s=meter.slot_s,
+            has_work=self._node.has_work,
+            is_ready=self._is_running,
             is_running=self._is_running,
         )

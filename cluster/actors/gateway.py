@@ -13,10 +13,12 @@ import uvicorn
 
 from cluster.actors.care import SiteCare
 from cluster.actors.names import SUPERVISOR, VERIFIER
+from cluster.actors.nodes import Places, own_address
 from cluster.actors.remote import Handle, cause_of, require_actor
 from cluster.api.app import build_app
 from cluster.api.service import ChainFacts, Submission, WeightsInfo
 from cluster.config import HomeLayout, read_site_file
+from cluster.control.placement import HeadUse
 from cluster.errors import ClusterError, UnreachableError, UsageError
 from cluster.job_names import match_job
 from cluster.logs import configure_logging, read_logs
@@ -51,12 +53,21 @@ class Gateway:
     OPTIONS: Final[dict[str, Any]] = {"num_cpus": 0, "max_restarts": -1}
 
     def __init__(
-        self, *, home: str, name: str, port: int, chain_id: bytes, params: ConsensusParams, miners: int
+        self,
+        *,
+        home: str,
+        name: str,
+        port: int,
+        chain_id: bytes,
+        params: ConsensusParams,
+        miners: int,
+        head_use: str = HeadUse.ALONE,
     ) -> None:
         self._home = HomeLayout(root=Path(home))
         configure_logging(self._home, name)
         self._port = port
-        self._care = SiteCare(home=home, chain_id=chain_id, params=params, desired=miners)
+        places = Places(head_use=HeadUse(head_use))
+        self._care = SiteCare(home=home, chain_id=chain_id, params=params, desired=miners, places=places)
         self._tasks: list[asyncio.Task[None]] = []
         self._server: uvicorn.Server | None = None
 
@@ -102,7 +113,7 @@ class Gateway:
         )
 
     async def _processes(self) -> tuple[ProcessView, ...]:
-        node = socket.gethostname()
+        node = own_address()
         own = [ProcessView(role="gateway", pid=os.getpid(), node=node, state="running")]
         for role, name in (("supervisor", SUPERVISOR), ("verifier", VERIFIER)):
             own.append(await _process(role, name, node))
@@ -111,7 +122,8 @@ class Gateway:
     async def miners(self) -> tuple[MinerView, ...]:
         """Every miner this site knows."""
         tallies = await _ask("tallies", [m.key for m in self._care.miners.values() if m.key is not None])
-        return tuple(miner.view(tallies) for miner in self._care.miners.values())
+        names = {job.job_id: job.name for job in await _ask("jobs")}
+        return tuple(miner.view(tallies, names) for miner in self._care.miners.values())
 
     async def scale(self, desired: int) -> ScaleView:
         """Have so many miners; those too many finish what they hold first."""

@@ -2,16 +2,15 @@
 
 import logging
 import os
-import socket
 import threading
-from pathlib import Path
 from typing import Any, Final
 
 import ray
 
 from cluster.actors.names import SUPERVISOR
+from cluster.actors.nodes import own_address
 from cluster.actors.remote import cause_of, find_actor
-from cluster.config import HomeLayout
+from cluster.config import home_from_environment
 from cluster.logs import configure_logging
 from cluster.node.ports import FlatState, JobOpening
 from cluster.node.training import Segments
@@ -30,10 +29,10 @@ class Miner:
 
     OPTIONS: Final[dict[str, Any]] = {"num_cpus": 1, "max_restarts": 0, "concurrency_groups": {"control": 2}}
 
-    def __init__(self, *, home: str, name: str, chain_id: bytes, params: ConsensusParams) -> None:
+    def __init__(self, *, name: str, chain_id: bytes, params: ConsensusParams) -> None:
         from cluster.node.miner import MinerNode  # loads torch: here, not where the actor is started from
 
-        layout = HomeLayout(root=Path(home))
+        layout = home_from_environment()  # of this node: its key is made and stays here
         configure_logging(layout, name)
         key = site_keystore(layout).load_or_create(name)
         self._node = MinerNode(key=key, chain_id=Digest(chain_id), params=params)
@@ -43,7 +42,7 @@ class Miner:
 
     def prepare(self, opening: JobOpening, segments: Segments) -> None:
         """Get ready for a job's slots."""
-        if not self._node.is_prepared(opening.job):
+        if not self._node.is_prepared(opening):
             self._node.prepare(opening, segments)
             _log.info("ready", extra={"job": opening.job.hex()})
 
@@ -58,7 +57,7 @@ class Miner:
     @ray.method(concurrency_group="control")
     def hello(self) -> tuple[bytes, int, str, int]:
         """Public key, process id and node of this miner, and how many slots this process ran."""
-        return self._node.public_key, os.getpid(), socket.gethostname(), self._node.slots_run
+        return self._node.public_key, os.getpid(), own_address(), self._node.slots_run
 
     def _fetch_templates(self) -> None:
         pause = threading.Event()

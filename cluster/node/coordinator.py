@@ -105,6 +105,9 @@ class CoordinatorNode:
         self._must_go_back = False
         self._is_over = False
         self._calls: set[asyncio.Task[None]] = set()
+        self._refused: dict[MinerId, str] = {}
+        self.has_work = True
+        """Whether a round is to be run, as far as is known: a proven fraud may bring some back."""
         self.meter = ProgressMeter(plan=plan)
 
     # what others tell and ask the coordinator
@@ -136,6 +139,11 @@ class CoordinatorNode:
     def miners(self) -> dict[MinerId, int]:
         """How many slots each miner holds."""
         return dict(self._rounds.miners)
+
+    @property
+    def excluded(self) -> dict[MinerId, str]:
+        """Miners from which nothing is taken any more, and why."""
+        return {miner: self._refused.get(miner, "a replay proved fraud") for miner in self._rounds.excluded}
 
     # the loop
 
@@ -186,6 +194,10 @@ class CoordinatorNode:
 
     async def _take_outcome(self, outcome: SlotOutcome) -> Event | None:
         """The event that an outcome stands for; None if it is about a slot of a round that is over."""
+        if isinstance(outcome.event, MinerExcluded):
+            self._refused[outcome.event.miner] = outcome.refusal
+        if isinstance(outcome.event, SlotReported):
+            self.meter.slot_finished(outcome.event.miner, outcome.began_s, outcome.ended_s)
         if outcome.start is not self._start:
             return None if isinstance(outcome.event, SlotReported | SlotFailed) else outcome.event
         if outcome.result is not None:
@@ -275,7 +287,8 @@ class CoordinatorNode:
         self._handles[number] = state
         self.meter.round_opened(number, digest)
         end = self._progress.next_round if self._progress.is_closing else self.meter.plan.rounds
-        if number < end:
+        self.has_work = number < end
+        if self.has_work:
             committed = await self._ports.load_updates(number) if number < self._progress.next_round else ()
             self._start = RoundStart(
                 epoch=self._epoch, round=number, digest=digest, state=state, numbers=numbers, committed=committed

@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import dataclass, field
+from typing import Final
 
 from cluster.node.ports import FlatState, JobOpening, SlotReply
 from cluster.node.training import Segments, job_program, open_part
@@ -17,6 +18,9 @@ from jobs.determinism import describe
 from jobs.mining.search import build_report, find_seal
 from jobs.mining.templates import Template, TemplateBook
 from jobs.training.slot import SlotRunner
+
+_KEPT_JOBS: Final = 2
+"""Jobs that stay prepared: a miner that goes to and fro between two builds neither model again."""
 
 _log = logging.getLogger("pouw.miner")
 
@@ -38,7 +42,8 @@ class MinerNode:
     threads: int = 1
     slots_run: int = 0
     templates: TemplateBook = field(default_factory=TemplateBook)
-    _job: _Job | None = None
+    _jobs: dict[Digest, _Job] = field(default_factory=dict)
+    """Prepared jobs, the one prepared last at the end."""
 
     @property
     def public_key(self) -> PublicKey:
@@ -53,11 +58,18 @@ class MinerNode:
         """
         program = job_program(opening)
         runner = SlotRunner(program, open_part(program, "train", segments), threads=self.threads)
-        self._job = _Job(opening=opening, runner=runner, replay_class=describe(program).digest)
+        self._jobs.pop(opening.job, None)
+        self._jobs[opening.job] = _Job(opening=opening, runner=runner, replay_class=describe(program).digest)
+        while len(self._jobs) > _KEPT_JOBS:
+            del self._jobs[next(iter(self._jobs))]
 
-    def is_prepared(self, job: Digest) -> bool:
-        """Whether slots of this job can be run."""
-        return self._job is not None and self._job.opening.job == job
+    def is_prepared(self, opening: JobOpening) -> bool:
+        """Whether slots of this job can be run as it was opened; if so it is kept as the latest."""
+        known = self._jobs.get(opening.job)
+        if known is None or known.opening != opening:
+            return False
+        self._jobs[opening.job] = self._jobs.pop(opening.job)
+        return True
 
     def run_slot(self, message: bytes, state: FlatState) -> tuple[SlotReply, bytes | None]:
         """Run the slot of a signed assignment. Returns the reply, and a sealed block if a nonce was found.
@@ -83,8 +95,8 @@ class MinerNode:
         return SlotReply(report=encode(signed_report), update=result.update), block
 
     def _job_of(self, signed: Signed, assignment: Assignment) -> _Job:
-        job = self._job
-        if job is None or job.opening.job != assignment.job or job.opening.coordinator != signed.signer:
+        job = self._jobs.get(assignment.job)
+        if job is None or job.opening.coordinator != signed.signer:
             raise InvalidReportError(Reject.JOB_UNKNOWN, job=assignment.job, coordinator=signed.signer)
         if assignment.miner != self.public_key:
             raise InvalidReportError(Reject.SLOT_OWNER, expected=self.public_key, actual=assignment.miner)

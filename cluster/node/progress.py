@@ -3,13 +3,17 @@
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from statistics import median
 from typing import Final
 
+from cluster.control.slots import MinerId
 from cluster.node.ports import JobPlan
 from consensus.primitives.integers import Digest
 from consensus.records.work import Metric
 
 _WINDOW_S: Final = 10.0
+_SLOTS: Final = 64
+_ENOUGH_SLOTS: Final = 8
 
 
 @dataclass(slots=True, kw_only=True)
@@ -22,6 +26,8 @@ class ProgressMeter:
     loss: float | None = None
     metrics: dict[str, float] = field(default_factory=dict)
     _finished_s: deque[float] = field(default_factory=deque)
+    _slots_s: deque[float] = field(default_factory=lambda: deque(maxlen=_SLOTS))
+    _idle_since_s: dict[MinerId, float] = field(default_factory=dict)
 
     def round_opened(self, number: int, digest: Digest) -> None:
         """A round starts from this state."""
@@ -34,6 +40,22 @@ class ProgressMeter:
         self._finished_s.append(now_s)
         while now_s - self._finished_s[0] > _WINDOW_S and len(self._finished_s) > 2:  # noqa: PLR2004 - a span needs two
             self._finished_s.popleft()
+
+    def slot_finished(self, miner: MinerId, began_s: float, ended_s: float) -> float:
+        """A miner ran a slot that it was asked for at `began_s`. Returns how long it worked on it.
+
+        A miner is asked for the next slot before it has finished the one it runs: work on a slot begins when the one
+        before it ends.
+        """
+        work_s = max(0.0, ended_s - max(began_s, self._idle_since_s.get(miner, began_s)))
+        self._idle_since_s[miner] = ended_s
+        self._slots_s.append(work_s)
+        return work_s
+
+    @property
+    def slot_s(self) -> float | None:
+        """The median seconds of a miner's work for one of the latest slots; None before a few were run."""
+        return median(self._slots_s) if len(self._slots_s) >= _ENOUGH_SLOTS else None
 
     @property
     def samples_per_s(self) -> float | None:

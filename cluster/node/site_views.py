@@ -53,7 +53,7 @@ def job_view(node: SupervisorNode, job: Digest, account: JobAccount) -> JobView:
         client=account.client.hex(),
         reward=format_credits(account.reward),
         paid=format_credits(account.paid),
-        reason=account.reason or _waiting_reason(node, job, account),
+        reason=account.reason or _closing_reason(account),
         blocks=node.tallies.blocks_of_job[job],
         audits_matched=node.tallies.audits_matched[job],
         audits_mismatched=node.tallies.frauds[job],
@@ -65,19 +65,11 @@ def _test_figures(account: JobAccount) -> dict[str, float]:
     return {f"test_{metric.name}": metric.value / metric.scale for metric in account.metrics}
 
 
-def _waiting_reason(node: SupervisorNode, job: Digest, account: JobAccount) -> str:
-    if account.status is JobStatus.QUEUED:
-        ahead = [other.name for key, other in _unfinished(node) if node.arrival(key) < node.arrival(job)]
-        return f"waits for {', '.join(ahead)}" if ahead else "is being started"
+def _closing_reason(account: JobAccount) -> str:
     if account.status is JobStatus.RUNNING and account.closing:
         waiting = account.next_round - account.settled_round
         return f"trained; {waiting} rounds wait for audits" if waiting else "trained; is being evaluated"
     return ""
-
-
-def _unfinished(node: SupervisorNode) -> list[tuple[Digest, JobAccount]]:
-    going_on = (JobStatus.QUEUED, JobStatus.RUNNING)
-    return [(job, account) for job, account in ordered_jobs(node) if account.status in going_on]
 
 
 def ordered_jobs(node: SupervisorNode) -> list[tuple[Digest, JobAccount]]:

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -47,6 +47,11 @@ class SlotOutcome:
     event: Event
     result: SlotResult | None = None
     diverged: TrainingDivergedError | None = None
+    refusal: str = ""
+    """Why a report was refused."""
+    began_s: float = 0.0
+    ended_s: float = 0.0
+    """When the slot was asked for and when its answer came."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +67,11 @@ class SlotCaller:
 
     async def call(self, start: RoundStart, effect: Assign) -> SlotOutcome:
         """Have the slot run. A miner that is gone, diverges, fails or cheats gives the event that says so."""
+        began_s = self.ports.now_s()
+        outcome = await self._run(start, effect)
+        return replace(outcome, began_s=began_s, ended_s=self.ports.now_s())
+
+    async def _run(self, start: RoundStart, effect: Assign) -> SlotOutcome:
         assignment = Assignment(
             job=self.job,
             round=start.round,
@@ -94,7 +104,7 @@ class SlotCaller:
                 await asyncio.to_thread(check_bytes, reply.update, report, self.trainer)
         except ConsensusError as error:
             _log.warning("refused a report of %s: %s", effect.miner.hex()[:16], error)
-            return SlotOutcome(start=start, event=MinerExcluded(miner=effect.miner))
+            return SlotOutcome(start=start, event=MinerExcluded(miner=effect.miner), refusal=str(error))
         event = SlotReported(slot=effect.slot, attempt=effect.attempt, miner=effect.miner)
         return SlotOutcome(
             start=start, event=event, result=SlotResult(signed=signed, report=report, update=reply.update)
