@@ -13,6 +13,7 @@ from cluster.settings import SiteSettings
 from cluster.wallet.keystore import client_keystore, site_keystore
 from cluster.wallet.names import CLIENT_KEY
 from consensus.chain.genesis import genesis_state
+from consensus.crypto.keys import Signer
 from consensus.primitives.integers import Digest, TimeMs
 from consensus.records.genesis import Genesis
 from storage.artifacts import ArtifactStore
@@ -42,6 +43,7 @@ def node_stores(store: KeyValueStore) -> NodeStores:
 class SupervisorParts:
     """A supervisor with what it keeps beside the chain."""
 
+    key: Signer
     node: SupervisorNode
     stores: NodeStores
     artifacts: ArtifactStore
@@ -82,4 +84,4 @@ def open_supervisor(home: HomeLayout) -> SupervisorParts:
     stores = node_stores(LmdbStore.open(home.chain))
     genesis = stores.chain.load_genesis()
     node = SupervisorNode(key=key, genesis=genesis, stores=stores, clock_ms=wall_clock_ms)
-    return SupervisorParts(node=node, stores=stores, artifacts=ArtifactStore.open(home.artifacts))
+    return SupervisorParts(key=key, node=node, stores=stores, artifacts=ArtifactStore.open(home.artifacts))

@@ -6,7 +6,8 @@ next one.
 
 import asyncio
 import logging
-import time
+import secrets
+from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -17,16 +18,22 @@ from cluster.actors.coordinator import CoordinatorStatus
 from cluster.actors.job_care import JobCare
 from cluster.actors.miner import Miner
 from cluster.actors.miner_record import MinerRecord
-from cluster.actors.names import SUPERVISOR
+from cluster.actors.names import SUPERVISOR, VERIFIER, coordinator_name
 from cluster.actors.nodes import Places
-from cluster.actors.remote import cause_of, require_actor, spawn
+from cluster.actors.remote import Handle, cause_of, require_actor, spawn
+from cluster.actors.vigil import Change, Gone, Vigil
+from cluster.control.heartbeats import Died, FellSilent, Heard, Patience
 from cluster.control.membership import MinerState, plan_membership
 from cluster.views import JobView, ProcessView, ScaleView
 from consensus.params import ConsensusParams
+from consensus.primitives.integers import Digest, PublicKey
 
-_ANSWER_S: Final = 10.0
 _START_S: Final = 120.0
-_CHECK_S: Final = 1.0
+_MINERS: Final = Patience(silent_s=2.5, dead_s=10.0)
+_ROLES: Final = Patience(silent_s=2.5, dead_s=8.0)
+_VERIFIER: Final = Patience(silent_s=10.0, dead_s=30.0)
+"""It runs only where nothing else does, so on a busy machine it answers late."""
+_DRAWN_BYTES: Final = 32
 
 _log = logging.getLogger("pouw.gateway")
 
@@ -42,9 +49,14 @@ class SiteCare:
     places: Places
     miners: dict[str, MinerRecord] = field(default_factory=dict)
     jobs: JobCare = field(init=False)
-    _checked_s: float = 0.0
+    vigil: Vigil = field(init=False)
+    _coordinators: set[str] = field(default_factory=set)
+    """Names of those that are watched over."""
+    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
+        watch = Digest(secrets.token_bytes(_DRAWN_BYTES))
+        self.vigil = Vigil(chain_id=Digest(self.chain_id), watch=watch, on_change=self._on_change)
         self.jobs = JobCare(home=self.home, chain_id=self.chain_id)
 
     def scale(self, desired: int) -> None:
@@ -110,6 +122,7 @@ class SiteCare:
         jobs: tuple[JobView, ...] = await supervisor.jobs.remote()
         self._note_excluded(await supervisor.excluded.remote())
         await self.jobs.tend_coordinators(jobs, self.miners)
+        self._watch_roles()
         await self._tend_membership()
         for miner in await self.jobs.place_miners(jobs, self.miners):
             self._remove(miner)
@@ -124,9 +137,6 @@ class SiteCare:
             await self._drain(self.miners[name])
         for miner in [m for m in self.miners.values() if m.state is MinerState.DRAINING and m.job is None]:
             self._remove(miner)
-        if time.monotonic() - self._checked_s > _CHECK_S:
-            self._checked_s = time.monotonic()
-            await asyncio.gather(*(self._check(miner) for miner in list(self.miners.values())))
 
     def _start_miner(self, name: str) -> None:
         node = self.places.choose(miner.node for miner in self.miners.values() if miner.state is not MinerState.LOST)
@@ -153,17 +163,7 @@ class SiteCare:
             record.state = MinerState.LOST
         else:
             record.state = MinerState.IDLE
-
-    async def _check(self, miner: MinerRecord) -> None:
-        """Find dead miners."""
-        if miner.state in (MinerState.STARTING, MinerState.LOST, MinerState.EXCLUDED):
-            return
-        try:
-            _, _, _, miner.slots_run = await asyncio.wait_for(miner.handle.hello.remote(), _ANSWER_S)
-        except (ray.exceptions.RayError, TimeoutError) as error:
-            _log.warning("%s is gone: %s", miner.name, cause_of(error))
-            miner.state = MinerState.LOST
-            await self.jobs.tell(miner.job, "lose_miner", miner.key)
+            self.vigil.begin(record.name, record.handle, _MINERS, key=PublicKey(record.key))
 
     async def _drain(self, miner: MinerRecord) -> None:
         if miner.state is MinerState.STARTING and miner.starting is not None:
@@ -177,5 +177,53 @@ class SiteCare:
                 miner.state = MinerState.EXCLUDED
 
     def _remove(self, miner: MinerRecord) -> None:
+        self.vigil.end(miner.name)
         ray.kill(miner.handle, no_restart=True)
         self.miners.pop(miner.name, None)
+
+    # who answers
+
+    def _watch_roles(self) -> None:
+        """Watch over the site's own roles and over the coordinators that are there now."""
+        coordinators = {coordinator_name(job_id): handle for job_id, handle in self.jobs.coordinators.items()}
+        for name, handle in coordinators.items():
+            self._watch(name, handle, _ROLES)
+        for name in self._coordinators - coordinators.keys():
+            self.vigil.end(name)
+        self._coordinators = set(coordinators)
+        self._watch(SUPERVISOR, require_actor(SUPERVISOR), _ROLES)
+        self._watch(VERIFIER, require_actor(VERIFIER), _VERIFIER)
+        for miner in self.miners.values():
+            miner.slots_run = self.vigil.work.get(miner.name, miner.slots_run)
+
+    def _watch(self, name: str, handle: Handle, patience: Patience) -> None:
+        if not self.vigil.is_watched(name):
+            self.vigil.begin(name, handle, patience, is_at_home=True)
+
+    def _on_change(self, change: Change) -> None:
+        """What follows for a miner. Every other role is killed by the vigil and started again by Ray."""
+        miner = self.miners.get(change.role)
+        if miner is None or miner.state in (MinerState.LOST, MinerState.EXCLUDED):
+            return
+        match change:
+            case FellSilent():
+                miner.state = MinerState.SILENT if miner.is_present else miner.state
+                self._begin(self.jobs.tell(miner.job, "silent_miner", miner.key))
+            case Heard():
+                miner.state = MinerState.IDLE if miner.state is MinerState.SILENT else miner.state
+                self._begin(self.jobs.tell(miner.job, "heard_miner", miner.key))
+            case Died() | Gone():
+                self._lose(miner)
+
+    def _lose(self, miner: MinerRecord) -> None:
+        """Its slots go to others, and its name is free. A frozen process is ended by its node."""
+        _log.warning("%s is gone, process %d", miner.name, miner.pid)
+        self.vigil.end(miner.name)
+        ray.kill(miner.handle, no_restart=True)
+        miner.state = MinerState.LOST
+        self._begin(self.jobs.tell(miner.job, "lose_miner", miner.key))
+
+    def _begin(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

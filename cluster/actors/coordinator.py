@@ -15,8 +15,9 @@ import ray
 
 from cluster.actors.names import SUPERVISOR, VERIFIER
 from cluster.actors.remote import Handle, cause_of, require_actor
+from cluster.actors.vigil import Heart
 from cluster.config import HomeLayout
-from cluster.control.rounds import MinerDraining, MinerJoined, MinerLost
+from cluster.control.rounds import MinerDraining, MinerHeard, MinerJoined, MinerLost, MinerSilent
 from cluster.control.slots import MinerId
 from cluster.logs import configure_logging
 from cluster.node.coordinator import CoordinatorNode
@@ -26,6 +27,7 @@ from cluster.node.ports import (
     JobOpening,
     JobProgress,
     MinerGoneError,
+    MinerReplacedError,
     SlotReply,
     StateHandle,
 )
@@ -100,6 +102,8 @@ class RayPorts:
             _log.warning("miner %s failed and gets no more work here: %s", miner.hex()[:16], cause)
             raise MinerGoneError(miner.hex()) from cause
         except ray.exceptions.RayError as error:
+            if self.miners.get(miner) != handle:
+                raise MinerReplacedError(miner.hex()) from error
             raise MinerGoneError(miner.hex()) from error
         return SlotReply(report=report, update=update)
 
@@ -151,18 +155,24 @@ class RayPorts:
 class Coordinator:
     """Runs one job. After a restart the gateway calls `run` again and the job is taken up from the chain."""
 
-    OPTIONS: Final[dict[str, Any]] = {"num_cpus": 0, "max_restarts": -1}
+    OPTIONS: Final[dict[str, Any]] = {"num_cpus": 0, "max_restarts": -1, "concurrency_groups": {"control": 1}}
 
     def __init__(self, *, home: str, name: str, job: bytes, chain_id: bytes) -> None:
         layout = HomeLayout(root=Path(home))
         configure_logging(layout, name)
         self._key = site_keystore(layout).load_or_create("coordinator-0")
         self._job, self._chain_id = Digest(job), Digest(chain_id)
+        self._heart = Heart(self._key, self._chain_id, name)
         self._opening: JobOpening | None = None
         self._segments: ray.ObjectRef | None = None
         self._ports: RayPorts | None = None
         self._node: CoordinatorNode | None = None
         self._is_running = False
+
+    @ray.method(concurrency_group="control")
+    async def beat(self, watch: bytes, question: int) -> bytes:
+        """A signed word that this process answers."""
+        return self._heart.beat(watch, question)
 
     async def run(self) -> None:
         """Start (or take up) the job and run its rounds until it is stopped."""
@@ -224,6 +234,16 @@ class Coordinator:
         """A miner was found dead."""
         if self._node is not None:
             self._node.tell(MinerLost(miner=MinerId(miner)))
+
+    async def silent_miner(self, miner: bytes) -> None:
+        """A miner does not answer: others take over what it holds."""
+        if self._node is not None:
+            self._node.tell(MinerSilent(miner=MinerId(miner)))
+
+    async def heard_miner(self, miner: bytes) -> None:
+        """A silent miner answers again."""
+        if self._node is not None:
+            self._node.tell(MinerHeard(miner=MinerId(miner)))
 
     async def go_back(self, cheat: bytes) -> None:
         """Fraud was proven."""

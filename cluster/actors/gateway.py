@@ -15,6 +15,7 @@ from cluster.actors.care import SiteCare
 from cluster.actors.names import SUPERVISOR, VERIFIER
 from cluster.actors.nodes import Places, own_address
 from cluster.actors.remote import Handle, cause_of, require_actor
+from cluster.actors.vigil import Heart
 from cluster.api.app import build_app
 from cluster.api.service import ChainFacts, Submission, WeightsInfo
 from cluster.config import HomeLayout, read_site_file
@@ -36,8 +37,10 @@ from cluster.views import (
     SiteView,
     TransactionView,
 )
+from cluster.wallet.keystore import site_keystore
 from consensus.params import ConsensusParams
 from consensus.primitives.digest import chunk_count
+from consensus.primitives.integers import Digest
 
 _CARE_S: Final = 0.2
 _SETTLED_CARE_S: Final = 1.0
@@ -50,7 +53,7 @@ _log = logging.getLogger("pouw.gateway")
 class Gateway:
     """Implements cluster.api.service.SiteService over the site's actors."""
 
-    OPTIONS: Final[dict[str, Any]] = {"num_cpus": 0, "max_restarts": -1}
+    OPTIONS: Final[dict[str, Any]] = {"num_cpus": 0, "max_restarts": -1, "concurrency_groups": {"control": 1}}
 
     def __init__(
         self,
@@ -66,10 +69,16 @@ class Gateway:
         self._home = HomeLayout(root=Path(home))
         configure_logging(self._home, name)
         self._port = port
+        self._heart = Heart(site_keystore(self._home).load_or_create(name), Digest(chain_id), name)
         places = Places(head_use=HeadUse(head_use))
         self._care = SiteCare(home=home, chain_id=chain_id, params=params, desired=miners, places=places)
         self._tasks: list[asyncio.Task[None]] = []
         self._server: uvicorn.Server | None = None
+
+    @ray.method(concurrency_group="control")
+    async def beat(self, watch: bytes, question: int) -> bytes:
+        """A signed word that this process answers."""
+        return self._heart.beat(watch, question)
 
     async def start(self) -> int:
         """Serve; returns the port. Again is no error."""
@@ -84,6 +93,7 @@ class Gateway:
             self._tasks = [
                 asyncio.create_task(self._server.serve(sockets=[listener])),
                 asyncio.create_task(self._care_loop()),
+                asyncio.create_task(self._care.vigil.run()),
             ]
         return self._port
 

@@ -10,6 +10,7 @@ import ray
 from cluster.actors.names import SUPERVISOR
 from cluster.actors.nodes import own_address
 from cluster.actors.remote import cause_of, find_actor
+from cluster.actors.vigil import Heart
 from cluster.config import home_from_environment
 from cluster.logs import configure_logging
 from cluster.node.ports import FlatState, JobOpening
@@ -37,6 +38,7 @@ class Miner:
         key = site_keystore(layout).load_or_create(name)
         self._node = MinerNode(key=key, chain_id=Digest(chain_id), params=params)
         self._name = name
+        self._heart = Heart(key, Digest(chain_id), name)
         self._blocks: list[ray.ObjectRef] = []
         threading.Thread(target=self._fetch_templates, name="templates", daemon=True).start()
 
@@ -58,6 +60,11 @@ class Miner:
     def hello(self) -> tuple[bytes, int, str, int]:
         """Public key, process id and node of this miner, and how many slots this process ran."""
         return self._node.public_key, os.getpid(), own_address(), self._node.slots_run
+
+    @ray.method(concurrency_group="control")
+    def beat(self, watch: bytes, question: int) -> bytes:
+        """A signed word that this process answers, and how many slots it ran."""
+        return self._heart.beat(watch, question, self._node.slots_run)
 
     def _fetch_templates(self) -> None:
         pause = threading.Event()

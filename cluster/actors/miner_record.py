@@ -36,7 +36,7 @@ class MinerRecord:
     @property
     def is_counted(self) -> bool:
         """Whether it is one of those that were asked for."""
-        return self.state in (MinerState.STARTING, MinerState.IDLE, MinerState.WORKING)
+        return self.state in (MinerState.STARTING, MinerState.IDLE, MinerState.WORKING, MinerState.SILENT)
 
     @property
     def is_present(self) -> bool:
@@ -81,6 +81,7 @@ class MinerRecord:
 
 _REASONS: Final = {
     MinerState.STARTING: "loads torch",
+    MinerState.SILENT: "does not answer: others run its slots, it is replaced if it stays silent",
     MinerState.DRAINING: "finishes its slots and leaves",
     MinerState.LOST: "its process ended",
     MinerState.EXCLUDED: "a replay proved fraud: it is not paid and gets no more work",

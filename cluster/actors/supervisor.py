@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,6 +12,7 @@ import ray
 
 from cluster.actors.names import VERIFIER, coordinator_name
 from cluster.actors.remote import Handle, cause_of, find_actor
+from cluster.actors.vigil import Heart
 from cluster.config import HomeLayout
 from cluster.errors import NotFoundError
 from cluster.logs import configure_logging
@@ -48,19 +50,30 @@ _log = logging.getLogger("pouw.supervisor")
 class Supervisor:
     """One committee member."""
 
-    OPTIONS: Final[dict[str, Any]] = {"num_cpus": 0, "max_restarts": -1, "max_task_retries": 3}
+    OPTIONS: Final[dict[str, Any]] = {
+        "num_cpus": 0,
+        "max_restarts": -1,
+        "max_task_retries": 3,
+        "concurrency_groups": {"control": 1},
+    }
 
     def __init__(self, *, home: str, name: str) -> None:
         layout = HomeLayout(root=Path(home))
         configure_logging(layout, name)
         parts = open_supervisor(layout)
         self._node = parts.node
+        self._heart = Heart(parts.key, parts.node.chain.chain_id, name)
         self._files = JobFiles(node=parts.node, stores=parts.stores, artifacts=parts.artifacts)
         self._disputes = Disputes(node=parts.node, stores=parts.stores)
         self._chain = parts.stores.chain
         self._deciding = asyncio.Lock()
-        self._closing: set[JobId] = set()
+        self._closing: dict[JobId, asyncio.Task[None]] = {}
         self._loops: list[asyncio.Task[None]] = []
+
+    @ray.method(concurrency_group="control", max_task_retries=0)
+    async def beat(self, watch: bytes, question: int) -> bytes:
+        """A signed word that this process answers."""
+        return self._heart.beat(watch, question)
 
     async def start(self) -> None:
         """Start the loops; every method that somebody calls regularly does so too, so a restart needs no help."""
@@ -199,10 +212,14 @@ class Supervisor:
             if not self._deciding.locked():
                 self._node.append_quiet_block()
             for job, outcome, reason in self._node.closable():
-                if job not in self._closing:
-                    self._closing.add(job)
-                    await self._close(job, outcome, reason)
-                    self._closing.discard(job)
+                if job not in self._closing:  # beside the other duties: a test takes long while other jobs train
+                    self._closing[job] = asyncio.create_task(self._close(job, outcome, reason))
+                    self._closing[job].add_done_callback(partial(self._note_closed, job))
+
+    def _note_closed(self, job: JobId, task: asyncio.Task[None]) -> None:
+        del self._closing[job]
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error("a job could not be closed", exc_info=error, extra={"job": job.hex()})
 
     async def _close(self, job: JobId, outcome: JobStatus, reason: str) -> None:
         try:

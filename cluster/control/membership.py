@@ -11,12 +11,13 @@ class MinerState(StrEnum):
     STARTING = "starting"
     IDLE = "idle"
     WORKING = "working"
+    SILENT = "silent"
     DRAINING = "draining"
     LOST = "lost"
     EXCLUDED = "excluded"
 
 
-_COUNTED = (MinerState.STARTING, MinerState.IDLE, MinerState.WORKING)
+_COUNTED = (MinerState.STARTING, MinerState.IDLE, MinerState.WORKING, MinerState.SILENT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -130,6 +130,10 @@ class MinerGoneError(Exception):
     """The miner died or cannot be reached."""
 
 
+class MinerReplacedError(Exception):
+    """The process that was asked is gone, and another has taken its name and key meanwhile."""
+
+
 class CoordinatorPorts(Protocol):
     """What a coordinator needs from outside."""
 
@@ -138,7 +142,7 @@ class CoordinatorPorts(Protocol):
         ...
 
     async def run_slot(self, miner: MinerId, assignment: bytes, state: StateHandle) -> SlotReply:
-        """Raises MinerGoneError, jobs.errors.TrainingDivergedError, or whatever else went wrong at the miner."""
+        """Raises MinerGoneError, MinerReplacedError, TrainingDivergedError, or whatever went wrong at the miner."""
         ...
 
     async def commit_round(self, commit: bytes, reports: tuple[bytes, ...]) -> JobProgress:

@@ -9,7 +9,15 @@ import numpy as np
 
 from cluster.control.reports import ReportRules, check_report
 from cluster.control.rounds import Assign, Event, MinerExcluded, MinerLost, SlotFailed, SlotReported
-from cluster.node.ports import CoordinatorPorts, FlatState, MinerGoneError, RoundTrainer, SlotReply, StateHandle
+from cluster.node.ports import (
+    CoordinatorPorts,
+    FlatState,
+    MinerGoneError,
+    MinerReplacedError,
+    RoundTrainer,
+    SlotReply,
+    StateHandle,
+)
 from cluster.node.round_results import SlotResult
 from consensus.crypto.keys import Signer
 from consensus.crypto.signing import decode_signed, sign
@@ -86,6 +94,8 @@ class SlotCaller:
             reply = await self.ports.run_slot(effect.miner, message, start.state)
         except MinerGoneError:
             return SlotOutcome(start=start, event=MinerLost(miner=effect.miner))
+        except MinerReplacedError:
+            return SlotOutcome(start=start, event=failed)
         except TrainingDivergedError as error:
             return SlotOutcome(start=start, event=failed, diverged=error)
         except Exception:  # noqa: BLE001 - whatever a miner raises, it costs one slot and not the job

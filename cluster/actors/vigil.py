@@ -1,0 +1,175 @@
+"""Watches over actors: asks each for its heartbeat, has cluster.control.heartbeats judge, and passes on what changed.
+
+One question a role is under way at a time, so a frozen process has one to answer when it wakes. The gateway watches
+over supervisor, verifier, coordinators and miners; the host process over the gateway. A role that runs on the watcher's
+own machine is killed here when it is dead by the rules, and Ray starts it again; of others `on_change` has to dispose.
+"""
+
+import asyncio
+import logging
+import os
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import psutil
+import ray
+
+from cluster.actors.remote import Handle, cause_of
+from cluster.config import ProcessMark, mark_process
+from cluster.control.heartbeats import (
+    PERIOD_S,
+    Begun,
+    Died,
+    Ended,
+    Event,
+    FellSilent,
+    Heard,
+    Heartbeat,
+    Patience,
+    Tick,
+    WatchState,
+    answer,
+    ask,
+    open_beat,
+    step,
+)
+from cluster.errors import HeartbeatError
+from consensus.crypto.keys import Signer
+from consensus.errors import ConsensusError
+from consensus.primitives.integers import Digest, PublicKey
+
+_log = logging.getLogger("pouw.heartbeats")
+
+
+@dataclass(frozen=True, slots=True)
+class Heart:
+    """Answers for one role. Its process may be busy: Ray calls this in a thread of its own."""
+
+    signer: Signer
+    chain_id: Digest
+    role: str
+
+    def beat(self, watch: bytes, question: int, work: int = 0) -> bytes:
+        """The signed answer to one question."""
+        beat = Heartbeat(role=self.role, pid=os.getpid(), watch=Digest(watch), question=question, work=work)
+        return answer(self.signer, self.chain_id, beat)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gone:
+    """Ray says that the actor's process ended and that it is not started again."""
+
+    role: str
+
+
+Change: TypeAlias = Heard | FellSilent | Died | Gone
+
+
+@dataclass(slots=True, kw_only=True)
+class Vigil:
+    """One watch. `watch` is drawn at random for each process that watches."""
+
+    chain_id: Digest
+    watch: Digest
+    on_change: Callable[[Change], None]
+    work: dict[str, int] = field(default_factory=dict)
+    """What each role said last about the work it has done."""
+    _state: WatchState = field(init=False)
+    _handles: dict[str, Handle] = field(default_factory=dict)
+    _at_home: dict[str, ProcessMark | None] = field(default_factory=dict)
+    _asking: dict[str, asyncio.Task[None]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._state = WatchState(watch=self.watch)
+
+    def begin(
+        self,
+        role: str,
+        handle: Handle,
+        patience: Patience,
+        *,
+        key: PublicKey | None = None,
+        is_at_home: bool = False,
+    ) -> None:
+        """Watch over an actor from now on."""
+        self.end(role)
+        self._handles[role] = handle
+        if is_at_home:
+            self._at_home[role] = None
+        self._tell(Begun(role=role, patience=patience, key=key))
+
+    def end(self, role: str) -> None:
+        """Watch over it no more."""
+        self._tell(Ended(role=role))
+        self._handles.pop(role, None)
+        self._at_home.pop(role, None)
+        self.work.pop(role, None)
+        asking = self._asking.pop(role, None)
+        if asking is not None:
+            asking.cancel()
+
+    def is_watched(self, role: str) -> bool:
+        """Whether an actor is watched over."""
+        return role in self._handles
+
+    async def run(self) -> None:
+        """Ask and judge, until it is cancelled."""
+        before_s = time.monotonic()
+        while True:
+            for role in [role for role in self._handles if role not in self._asking]:
+                self._asking[role] = asyncio.create_task(self._ask(role, self._handles[role]))
+            await asyncio.sleep(PERIOD_S)
+            now_s = time.monotonic()
+            self._tell(Tick(passed_s=now_s - before_s))
+            before_s = now_s
+
+    async def _ask(self, role: str, handle: Handle) -> None:
+        self._state, question = ask(self._state)
+        try:
+            data = await handle.beat.remote(self.watch, question)
+            beat = open_beat(self._state, data, self.chain_id)
+        except ray.exceptions.ActorDiedError as error:
+            _log.warning("%s is gone: %s", role, str(error).partition("\n")[0])
+            self.end(role)
+            self.on_change(Gone(role=role))
+        except ray.exceptions.RayError as error:
+            _log.info("%s does not answer: %s", role, str(cause_of(error)).partition("\n")[0])
+        except (ConsensusError, HeartbeatError) as error:
+            _log.warning("refused a heartbeat of %s: %s", role, error)
+        else:
+            self.work[role] = beat.heartbeat.work
+            self._tell(beat)
+        finally:
+            if self._asking.get(role) is asyncio.current_task():
+                self._asking.pop(role)
+
+    def _tell(self, event: Event) -> None:
+        transition = step(self._state, event)
+        self._state = transition.state
+        for effect in transition.effects:
+            self._note(effect)
+            self.on_change(effect)
+
+    def _note(self, effect: Heard | FellSilent | Died) -> None:
+        match effect:
+            case Heard(role=role, pid=pid):
+                _log.info("%s answers, process %d", role, pid)
+                if role in self._at_home:
+                    self._at_home[role] = _mark(pid)
+            case FellSilent(role=role):
+                _log.warning("%s does not answer", role)
+            case Died(role=role):
+                mark = self._at_home.get(role)
+                if mark is not None and mark.is_alive:
+                    _log.error("%s stays silent: process %d is killed, Ray starts it again", role, mark.pid)
+                    os.kill(mark.pid, signal.SIGKILL)
+
+
+def _mark(pid: int) -> ProcessMark | None:
+    try:
+        return mark_process(pid)
+    except psutil.NoSuchProcess:
+        return None
