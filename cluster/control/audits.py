@@ -71,9 +71,14 @@ class AuditBook:
         return self._due.popleft() if self._due else None
 
     def put_back(self, slot: SlotRef) -> None:
-        """The replay could not be done now; it stays first in line, unless its round was discarded meanwhile."""
+        """The replay could not be done now: it comes first in its job again, after the other jobs' slots.
+
+        What was discarded meanwhile is not put back.
+        """
         if any(slot in entry.waiting for entry in self._rounds.get(slot.job, ())):
-            self._due.appendleft(slot)
+            others = [each for each in self._due if each.job != slot.job]
+            own = [each for each in self._due if each.job == slot.job]
+            self._due = deque([*others, slot, *own])
 
     def record_match(self, slot: SlotRef) -> None:
         """A replay came to the same bits. It says nothing of a report that has taken this one's place meanwhile."""

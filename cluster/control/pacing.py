@@ -5,10 +5,13 @@ useless. If authority blocks came faster than that, jobs with slow rounds would 
 """
 
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import pairwise
 from statistics import median
 from typing import Final
+
+from consensus.primitives.integers import Digest
 
 QUIET_ROUNDS: Final = 16
 """Rounds that pass without a mined block before an authority block brings waiting transactions to the chain."""
@@ -17,20 +20,31 @@ _KEPT: Final = 8
 
 @dataclass(slots=True)
 class RoundPace:
-    """When the latest rounds of any job were committed, in milliseconds of the node's clock."""
+    """When the latest rounds of each open job were committed, in milliseconds of the node's clock."""
 
-    _committed_ms: deque[int] = field(default_factory=lambda: deque(maxlen=_KEPT))
+    _committed_ms: dict[Digest, deque[int]] = field(default_factory=dict)
 
-    def note(self, now_ms: int) -> None:
+    def note(self, job: Digest, now_ms: int) -> None:
         """A round was committed."""
-        self._committed_ms.append(now_ms)
+        self._committed_ms.setdefault(job, deque(maxlen=_KEPT)).append(now_ms)
+
+    def forget(self, job: Digest) -> None:
+        """The job is over."""
+        self._committed_ms.pop(job, None)
 
     @property
     def round_ms(self) -> int:
-        """The median time between the latest rounds, which a single pause does not move; 0 while it is not known."""
-        pauses = [later - earlier for earlier, later in pairwise(self._committed_ms)]
-        return max(0, int(median(pauses))) if pauses else 0
+        """The median time between the latest rounds, which a single pause does not move; 0 while it is not known.
+
+        Of several jobs, that of the fastest: its miners are the ones who can have a block by then.
+        """
+        known = [_median_pause(times) for times in self._committed_ms.values() if len(times) > 1]
+        return min(known, default=0)
 
     def quiet_after_ms(self, least_ms: int) -> int:
         """How old the tip has to be before the committee appends a block although work is open."""
         return max(least_ms, QUIET_ROUNDS * self.round_ms)
+
+
+def _median_pause(times_ms: Iterable[int]) -> int:
+    return max(0, int(median(later - earlier for earlier, later in pairwise(times_ms))))

@@ -113,7 +113,7 @@ class SupervisorNode:
         check_committed_reports(commit, opened, self.chain.chain_id)
         if not self._is_known(signed.digest):
             self._admit(self.chain.opener.open(data, self.chain.view.context), reports=opened)
-            self._pace.note(self._clock_ms())
+            self._pace.note(commit.job, self._clock_ms())
         return self.progress(commit.job)
 
     def progress(self, job: JobId) -> JobProgress:
@@ -314,6 +314,8 @@ class SupervisorNode:
         self.memory.note(message)
         if isinstance(message, RoundCommit | ProveFraud | CloseJob):  # a job that commits a round goes on after all
             self._failures.pop(message.job, None)
+        if isinstance(message, CloseJob):
+            self._pace.forget(message.job)
 
     def _assemble(self, producer: PublicKey, mechanism: str) -> Template:
         view = self.chain.view

@@ -6,13 +6,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from cluster.views import JobView
 from tests.kit.job_specs import small_job
-from tests.kit.real_site import RealSite, running_site, wait_for
+from tests.kit.real_site import RealSite, running_site
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
-ROUNDS = 400
+ROUNDS = 200
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +41,7 @@ def test_two_jobs_share_four_miners_by_value_and_come_to_what_they_come_to_alone
         counts = by_job(site)
         seen[counts[rich], counts[poor]] += 1
         time.sleep(0.1)
-    print(seen)
     ended = [site.wait(job) for job in (rich, poor)]
     assert [job.state_digest for job in ended] == [alone["rich"].state_digest, alone["poor"].state_digest]
-    assert seen.most_common(1)[0][0] == (3, 1), seen
+    shared = Counter({pair: times for pair, times in seen.items() if all(pair)})
+    assert shared.most_common(1)[0][0] == (3, 1), seen

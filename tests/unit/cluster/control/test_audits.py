@@ -114,6 +114,19 @@ def test_what_cannot_be_replayed_now_stays_first_in_line() -> None:
     assert book.next_due() == slot
 
 
+def test_a_job_whose_states_are_not_to_be_had_does_not_hold_up_another() -> None:
+    book = AuditBook()
+    add(book, 0)
+    add(book, 1)
+    add(book, 0, job=OTHER)
+    slot = book.next_due()
+    assert slot is not None
+    book.put_back(slot)
+    rest = take_all(book)
+    assert [each.job for each in rest] == [OTHER, OTHER, JOB, JOB, JOB, JOB]
+    assert rest[2] == slot
+
+
 def test_what_was_discarded_or_closed_is_not_put_back() -> None:
     book = AuditBook()
     add(book, 0)
