@@ -48,6 +48,10 @@ FIGURES: Final = (
     _at_most(
         16.0, "coordinator_bytes_per_round", "coordinator_memory", "what a finished round leaves behind in it, bytes"
     ),
+    _at_least(1.0, "many_miners_same_digest", "many_miners", "1: 80 miners come to the same weights as 2"),
+    _at_most(5.0, "many_miners_start_s", "many_miners", "starting 78 miners on this machine, seconds a miner"),
+    _at_most(220.0, "many_miners_mib", "many_miners", "private memory of a miner with a tiny job, MiB"),
+    _at_most(2.0, "many_miners_slowdown", "many_miners", "time of a round with 80 miners over that with 2, same cores"),
     _at_most(1.0, "miner_kill_lost_slots", "miner_kill", "slots run again after kill -9 of a miner, per kill"),
 )
 

@@ -6,7 +6,7 @@ from typing import Final
 
 from jobs.data.arrays import PartArrays
 from jobs.data.prepare import PreparedDataset, prepare_dataset
-from jobs.spec.job import JobSpec
+from jobs.spec.job import JobSpec, MinersSpec
 
 GPT_SEQUENCES: Final = 4
 """Sequences of one step of one worker."""
@@ -36,6 +36,15 @@ def digits_job(local_steps: int, *, slots: int = 4) -> JobSpec:
     """A small fully connected network: thousands of slots a minute."""
     data: dict[str, object] = {"source": "digits", "split": {"train": 0.7, "validation": 0.1, "test": 0.2}}
     return _job("digits", {"name": "mlp", "hidden": [128, 64]}, data, local_steps, batch_size=256, slots=slots)
+
+
+def tiny_slots_job(miners: int, rounds: int, *, slots: int, examples: int) -> JobSpec:
+    """The small network with slots of a few examples, for exactly so many miners; it ends after `rounds`."""
+    data: dict[str, object] = {"source": "digits", "split": {"train": 0.7, "validation": 0.1, "test": 0.2}}
+    model: dict[str, object] = {"name": "mlp", "hidden": [32]}
+    spec = _job(f"tiny-{miners}", model, data, 1, batch_size=slots * examples, slots=slots)
+    train = spec.train.model_copy(update={"rounds": rounds, "eval_every": rounds, "checkpoint_every": rounds})
+    return spec.model_copy(update={"train": train, "miners": MinersSpec(min=miners, max=miners)})
 
 
 def _job(
