@@ -47,6 +47,11 @@ class HomeLayout:
         return self.root / "worker.json"
 
     @property
+    def worker_chain(self) -> Path:
+        """The chain that this home's worker nodes work for: their miners' keys belong to it."""
+        return self.root / "worker-chain"
+
+    @property
     def worker_log(self) -> Path:
         return self.root / "worker.log"
 
@@ -162,6 +167,7 @@ class SiteFile(ProcessMark, frozen=True, kw_only=True):
     supervisors: int
     started_at: str
     """ISO 8601, UTC."""
+    chain_id: str = ""
     ready: bool = False
     """Whether the gateway answers."""
 

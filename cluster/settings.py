@@ -35,6 +35,9 @@ class SiteSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Address under which other machines of the site reach this one. The default is a loopback address, so no other
     machine can join; 127.0.0.1 itself Ray would replace by the machine's outer address. Ray's own servers bind to every
     address all the same: what keeps others out is Ray's token, and a firewall."""
+    head_miners: Literal["alone", "always", "never"] = "alone"
+    """When the head's machine takes miners: while it is the only one, always, or never. Keys, chain and verifier are
+    there, so it is left alone as soon as others can do the work."""
     network: Annotated[str, msgspec.Meta(min_length=1, max_length=64)] = "pouw"
     """Name of the chain; part of genesis."""
     block_interval_s: Annotated[float, msgspec.Meta(gt=0, le=86_400)] = 5.0

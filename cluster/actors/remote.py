@@ -17,20 +17,19 @@ def spawn(
     *,
     options: dict[str, Any],
     is_detached: bool = False,
-    is_at_home: bool = True,
+    node_id: str | None = None,
     **arguments: object,
 ) -> Handle:
     """Start an actor under a name, or take the one that has it.
 
-    A detached one outlives the process that started it. One that is at home needs the files of the site's home, so it
-    runs, and restarts, on the node of the caller only.
+    A detached one outlives the process that started it. It runs, and restarts, on one node only: `node_id`, or that of
+    the caller, where the files of the site's home are.
     """
     named: dict[str, Any] = {"name": name, "namespace": NAMESPACE, "get_if_exists": True}
     if is_detached:
         named["lifetime"] = "detached"
-    if is_at_home:
-        node = ray.get_runtime_context().get_node_id()
-        named["scheduling_strategy"] = NodeAffinitySchedulingStrategy(node_id=node, soft=False)
+    node = node_id or ray.get_runtime_context().get_node_id()
+    named["scheduling_strategy"] = NodeAffinitySchedulingStrategy(node_id=node, soft=False)
     return ray.remote(**options)(kind).options(**named).remote(name=name, **arguments)
 
 

@@ -14,6 +14,7 @@ from consensus.primitives.integers import Digest
 from consensus.records.work import Metric, SlotReport
 from consensus.replay.verdict import Verdict
 from jobs.data.manifest import PartName
+from jobs.machine import MachineClass, describe_machine
 
 _NICE: Final = 19
 
@@ -29,6 +30,10 @@ class Verifier:
         configure_logging(HomeLayout(root=Path(home)), name)
         os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
         self._node = VerifierNode()
+
+    def machine(self, replay_class: str) -> MachineClass:
+        """What a node has to have in common with this verifier, so that it can replay what is done there."""
+        return describe_machine(replay_class)
 
     def is_prepared(self, job: bytes) -> bool:
         """Whether a job can be asked about."""

@@ -1,6 +1,7 @@
 """Commands that start, stop and describe a site: up, down, join, status, doctor."""
 
 import os
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -53,24 +54,28 @@ def down(as_json: AsJson = False) -> None:
     show(view, as_json, print_down)
 
 
-def join(
+def join(  # noqa: PLR0917 - options of a command are parameters
     address: Annotated[str, typer.Argument(metavar="HOST:PORT", help="Ray address of the site, as pouw up prints it.")],
     node_ip: Annotated[str | None, typer.Option(help="Address under which the site reaches this machine.")] = None,
     cpus: Annotated[int | None, typer.Option(min=1, help="Cores to offer; all if left out.")] = None,
+    chain: Annotated[str | None, typer.Option(metavar="HEX", help="Join only the site of this chain.")] = None,
+    token_stdin: Annotated[bool, typer.Option("--token-stdin", help="Read Ray's token from standard input.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Make this machine a worker node of a site.
 
-    It needs the site's Ray token: copy the file site/ray-token of the site's home to this machine's home (mode 600), or
-    set POUW_RAY_TOKEN. `pouw scale` then places miners here; `pouw down` ends the node.
+    It needs the site's Ray token: copy the file site/ray-token of the site's home to this machine's home (mode 600),
+    set POUW_RAY_TOKEN, or give it on standard input. Versions, replay class and chain are compared with the site first.
+    `pouw scale` then places miners here; `pouw down` ends the node.
     """
     from cluster.cli.progress import open_display, waiting
-    from cluster.launch.join import join_site, load_ray_token
+    from cluster.launch.join import NodeOptions, join_site, load_ray_token
 
     home = home_from_environment()
-    token = load_ray_token(home, os.environ)
+    token = sys.stdin.readline().strip() if token_stdin else load_ray_token(home, os.environ)
+    options = NodeOptions(node_ip=node_ip, cpus=cpus, chain_id=chain)
     with open_display(as_json) as display:
-        view = join_site(home, address, token, node_ip=node_ip, cpus=cpus, tick=waiting(display, "joining"))
+        view = join_site(home, address, token, options, tick=waiting(display, "joining"))
     show(view, as_json, lambda joined: say(f"joined {joined.address} (process {joined.pid}, log {joined.log})"))
 
 

@@ -15,15 +15,13 @@ from cluster.client.connection import connect
 from cluster.config import HomeLayout, read_site_file
 from cluster.errors import ClusterError
 from cluster.launch.ports import is_port_free
+from cluster.launch.resources import GIGABYTE, LEAST_DISK, LEAST_MEMORY, available_memory, disk_place
 from cluster.settings import DEFAULT_PORT
 from cluster.views import View
 
 PINS: Final = {"torch": "2.13.0", "ray": "2.60.0"}
 """The exact versions that decide the bits and move them; the same as in the package's own requirements."""
 _PYTHON: Final = (3, 11)
-_GIGABYTE: Final = 1_000_000_000
-_LEAST_DISK: Final = 2 * _GIGABYTE
-_LEAST_MEMORY: Final = 2 * _GIGABYTE
 _EARLIEST_S: Final = 1_767_225_600
 """2026-01-01: a clock before this program was written is wrong."""
 _FUTURE_MS: Final = 10_000
@@ -94,21 +92,19 @@ def check_processor(cpuinfo: Path) -> CheckView:
 
 def check_memory() -> CheckView:
     """Ray, the roles and a small model fit."""
-    import psutil
-
-    available = int(psutil.virtual_memory().available)
-    ok = available >= _LEAST_MEMORY
+    available = available_memory()
+    ok = available >= LEAST_MEMORY
     fix = "" if ok else "end other programs; a site needs 2 GB and a model's state several times over"
-    return CheckView(name="memory", ok=ok, detail=f"{available / _GIGABYTE:.1f} GB available", fix=fix)
+    return CheckView(name="memory", ok=ok, detail=f"{available / GIGABYTE:.1f} GB available", fix=fix)
 
 
 def check_disk(home: HomeLayout) -> CheckView:
     """There is room for the chain, artifacts and Ray's spilled objects."""
-    place = next(folder for folder in (home.root, *home.root.parents) if folder.exists())
+    place = disk_place(home)
     free = shutil.disk_usage(place).free
-    ok = free >= _LEAST_DISK
+    ok = free >= LEAST_DISK
     fix = "" if ok else f"make room, or set POUW_HOME to a folder on a larger disk than that of {place}"
-    return CheckView(name="disk", ok=ok, detail=f"{free / _GIGABYTE:.1f} GB free at {place}", fix=fix)
+    return CheckView(name="disk", ok=ok, detail=f"{free / GIGABYTE:.1f} GB free at {place}", fix=fix)
 
 
 def check_modes(home: HomeLayout) -> CheckView:

@@ -21,8 +21,9 @@ from typing import Final
 
 import msgspec
 
-from cluster.config import HomeLayout, SiteFile, mark_process, remove_site_file, write_site_file
+from cluster.config import HOME_VARIABLE, HomeLayout, SiteFile, mark_process, remove_site_file, write_site_file
 from cluster.errors import ClusterError
+from cluster.launch.object_store import object_store_bytes
 from cluster.launch.ray_environment import ray_environment
 from cluster.secret_file import load_or_create_token, replace_secret
 from cluster.settings import SiteSettings
@@ -33,8 +34,6 @@ from storage.errors import StorageError, StorageLockedError
 
 _LOGICAL_CPUS: Final = 4096
 """Ray counts processors only to place actors; a site places as many miners as it is told to."""
-_STORE_SHARE: Final = 0.3
-_STORE_LIMIT_BYTES: Final = 8 * 1024**3
 _READY_S: Final = 120.0
 _UNLOCKED_S: Final = 20.0
 _UNLOCKED_STEP_S: Final = 0.5
@@ -93,7 +92,7 @@ def _start(home: HomeLayout, settings: SiteSettings, running: ExitStack) -> None
         address="local",
         namespace="pouw",
         num_cpus=_LOGICAL_CPUS,
-        object_store_memory=_object_store_bytes(),
+        object_store_memory=object_store_bytes(),
         include_dashboard=False,
         log_to_driver=False,
         _temp_dir=ray_folder,
@@ -113,6 +112,7 @@ def _start(home: HomeLayout, settings: SiteSettings, running: ExitStack) -> None
         supervisors=1,
         started_at=datetime.now(UTC).isoformat(timespec="seconds"),
         ready=True,
+        chain_id=genesis.chain_id.hex(),
     )
     write_site_file(home, site)
     _log.info("the site answers at %s", site.address)
@@ -136,15 +136,9 @@ def _when_unlocked(open_chain: Callable[[], Genesis]) -> Genesis:
 
 
 def _set_environment(home: HomeLayout, settings: SiteSettings) -> None:
-    """Ray's token, and the replay class that torch reads when a worker imports it; workers inherit both."""
+    """Ray's token, the replay class that torch reads when a worker imports it, and the home; workers inherit all."""
+    os.environ[HOME_VARIABLE] = str(home.root)
     os.environ.update(ray_environment(load_or_create_token(home.ray_token), settings.replay_class))
-
-
-def _object_store_bytes() -> int:
-    import psutil
-
-    shared = shutil.disk_usage("/dev/shm").free if Path("/dev/shm").is_dir() else _STORE_LIMIT_BYTES  # noqa: S108 - where Ray keeps objects
-    return int(min(_STORE_LIMIT_BYTES, _STORE_SHARE * psutil.virtual_memory().total, 0.9 * shared))
 
 
 def _start_actors(home: HomeLayout, settings: SiteSettings, genesis: Genesis) -> int:
@@ -156,6 +150,7 @@ def _start_actors(home: HomeLayout, settings: SiteSettings, genesis: Genesis) ->
     from cluster.actors.remote import spawn
     from cluster.actors.supervisor import Supervisor
     from cluster.actors.verifier import Verifier
+    from cluster.launch.site_card import describe_site, publish_card
 
     folder = str(home.root)
     supervisor = spawn(Supervisor, SUPERVISOR, options=Supervisor.OPTIONS, home=folder)
@@ -169,9 +164,11 @@ def _start_actors(home: HomeLayout, settings: SiteSettings, genesis: Genesis) ->
         chain_id=genesis.chain_id,
         params=genesis.params,
         miners=settings.miners,
+        head_use=settings.head_miners,
     )
     _HANDLES.extend([supervisor, verifier, gateway])
-    ray.get([supervisor.start.remote(), verifier.pid.remote()], timeout=_READY_S)
+    machine, _ = ray.get([verifier.machine.remote(settings.replay_class), supervisor.start.remote()], timeout=_READY_S)
+    publish_card(describe_site(genesis.chain_id, machine))
     return int(ray.get(gateway.start.remote(), timeout=_READY_S))
 
 

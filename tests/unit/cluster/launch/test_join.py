@@ -1,16 +1,25 @@
 """A worker node: one a home, with the token in its environment, ended by its own mark only."""
 
+import os
+import signal
+import socket
+from pathlib import Path
+
 import msgspec
+import psutil
 import pytest
 
 from cluster.config import HomeLayout, mark_process
 from cluster.errors import ClusterError, ConflictError, NotAuthorisedError, UnreachableError, UsageError
 from cluster.launch import join
-from cluster.launch.join import WorkerFile, join_site, leave_site, load_ray_token, read_worker_file
-from cluster.launch.process import spawn_detached
+from cluster.launch.join import NodeOptions, WorkerFile, join_site, leave_site, load_ray_token, read_worker_file
+from cluster.launch.process import spawn_detached, wait_until
 from cluster.launch.ray_environment import ray_environment
+from cluster.launch.resources import check_enough_disk, check_enough_memory
 from cluster.secret_file import replace_secret
 from jobs.determinism import PORTABLE, environment
+
+LABEL = "0123456789abcdef" * 2
 
 
 def record_worker(home: HomeLayout, *, shift_s: float = 0.0) -> WorkerFile:
@@ -87,5 +96,58 @@ def test_the_token_is_in_the_environment_and_not_on_the_command_line() -> None:
     variables = ray_environment("secret")
     assert (variables["RAY_AUTH_MODE"], variables["RAY_AUTH_TOKEN"]) == ("token", "secret")
     assert environment(PORTABLE).items() <= variables.items()
-    command = join._command("127.0.0.1:6379", "10.0.0.2", 4)
-    assert command[-4:] == ["--address=127.0.0.1:6379", "--block", "--node-ip-address=10.0.0.2", "--num-cpus=4"]
+    options = NodeOptions(node_ip="10.0.0.2", cpus=4)
+    command = join._command("127.0.0.1:6379", options, "/tmp/pouw-x", LABEL)
+    assert {"--address=127.0.0.1:6379", "--node-ip-address=10.0.0.2", "--num-cpus=4"} <= set(command)
+    assert f"--labels=pouw.card={LABEL}" in command
+    assert "secret" not in " ".join(command)
+
+
+def test_a_home_works_for_one_chain_unless_told_otherwise(home: HomeLayout) -> None:
+    assert join._expected_chain(home, NodeOptions()) is None
+    home.worker_chain.write_text("ab" * 32 + "\n")
+    assert join._expected_chain(home, NodeOptions()) == "ab" * 32
+    assert join._expected_chain(home, NodeOptions(chain_id="cd" * 32)) == "cd" * 32
+    with pytest.raises(UsageError):
+        join._expected_chain(home, NodeOptions(chain_id="cd"))
+
+
+def test_nobody_listening_is_said_at_once_and_leaves_nothing(home: HomeLayout) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with pytest.raises(UnreachableError) as caught:
+        join_site(home, f"127.0.0.1:{port}", "t")
+    assert caught.value.code == "unreachable"
+    assert f"127.0.0.1:{port}" in caught.value.message
+    assert read_worker_file(home) is None
+    assert not home.worker_log.exists()
+
+
+def test_what_is_left_of_a_killed_node_is_ended_with_it(home: HomeLayout, tmp_path: Path) -> None:
+    folder = tmp_path / "pouw-node"
+    folder.mkdir()
+    script = f"sleep 60 & exec sh -c 'sleep 61; true' {folder} & wait"
+    leader = spawn_detached(["/bin/sh", "-c", script], home.worker_log, {})
+    mark = mark_process(leader.pid)
+    record = WorkerFile(pid=mark.pid, create_time=mark.create_time, address="", folder=str(folder))
+    replace_secret(home.worker_file, msgspec.json.encode(record))
+    wait_until(
+        lambda: folder.name in " ".join(" ".join(p.cmdline()) for p in psutil.Process(leader.pid).children()), 20
+    )
+    os.kill(leader.pid, signal.SIGKILL)
+    wait_until(leader.has_ended, 20)
+    assert join._leftovers(record)
+    assert leave_site(home) == leader.pid
+    assert not join._leftovers(record)
+    assert not folder.exists()
+    assert read_worker_file(home) is None
+
+
+def test_too_little_memory_or_disk_is_refused_with_both_figures(home: HomeLayout) -> None:
+    with pytest.raises(ConflictError, match=r"GB available, a node needs 1000000000\.0 GB") as memory:
+        check_enough_memory(10**18)
+    with pytest.raises(ConflictError, match=r"GB free at .*, a node needs 1000000000\.0 GB") as disk:
+        check_enough_disk(home, 10**18)
+    assert (memory.value.code, disk.value.code) == ("memory", "disk")
+    assert memory.value.hint
+    assert disk.value.hint

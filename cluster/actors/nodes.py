@@ -1,0 +1,66 @@
+"""The nodes of the site as Ray knows them, and where the next miner goes."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+import ray
+
+from cluster.control.placement import HeadUse, NodeFacts, choose_node, usable_nodes
+from cluster.launch.site_card import LABEL, own_site_card
+
+_UNLIMITED: Final = 4096
+
+
+def own_address() -> str:
+    """The address of the node this process runs on."""
+    return str(ray.util.get_node_ip_address())
+
+
+@dataclass(slots=True, kw_only=True)
+class Places:
+    """Where miners may run. Belongs to a process on the head's node."""
+
+    head_use: HeadUse
+    _label: str | None = None
+
+    def nodes(self) -> list[NodeFacts]:
+        """Every living node."""
+        head = ray.get_runtime_context().get_node_id()
+        return [self._facts(node, head) for node in ray.nodes() if node["Alive"]]
+
+    def choose(self, taken: Iterable[str]) -> NodeFacts | None:
+        """The node for one more miner; None while there is no place. `taken` has the address of each miner's node."""
+        nodes, on_address = self.nodes(), Counter(taken)
+        return choose_node(nodes, {node.node_id: on_address[node.address] for node in nodes}, self.head_use)
+
+    def explain(self) -> str:
+        """Why there is no place, in words."""
+        nodes = self.nodes()
+        if refused := [node.address for node in nodes if not (node.is_admitted or node.is_head)]:
+            return f"nodes without 'pouw join' take no miners: {', '.join(refused)}"
+        places = sum(node.places for node in usable_nodes(nodes, self.head_use))
+        return f"all {places} places of the machines are taken" if places else "no machine has joined"
+
+    def _facts(self, node: dict[str, object], head: str) -> NodeFacts:
+        import psutil
+
+        node_id, resources, labels = str(node["NodeID"]), node["Resources"], node["Labels"]
+        if not isinstance(resources, dict) or not isinstance(labels, dict):
+            resources, labels = {}, {}
+        is_head, offered = node_id == head, int(resources.get("CPU", 0))
+        return NodeFacts(
+            node_id=node_id,
+            address=str(node["NodeManagerAddress"]),
+            places=_UNLIMITED if is_head else offered,
+            cores=max(1, psutil.cpu_count() or 1 if is_head else offered),
+            is_head=is_head,
+            is_admitted=labels.get(LABEL) == self._site_label(),
+        )
+
+    def _site_label(self) -> str:
+        if self._label is None:
+            card = own_site_card()
+            self._label = None if card is None else card.label
+        return self._label or ""
