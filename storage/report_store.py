@@ -20,11 +20,6 @@ class ReportStore:
     def __init__(self, store: KeyValueStore) -> None:
         self._store = store
 
-    def put_reports(self, reports: Iterable[Signed]) -> None:
-        """Keep signed slot reports in one batch, each under the digest that round commits name."""
-        with self._store.atomic_batch() as batch:
-            stage_reports(batch, reports)
-
     def load_report(self, digest: Digest) -> Signed:
         """The envelope with this digest.
 
@@ -33,10 +28,6 @@ class ReportStore:
             RecordCorruptError: what is stored is damaged.
         """
         return load_record(self._store, schema.report_key(digest), Signed, digest.hex())
-
-    def has_report(self, digest: Digest) -> bool:
-        """Whether the report was kept."""
-        return self._store.get(schema.report_key(digest)) is not None
 
     def load_round_commit(self, job: Digest, round_number: int) -> Signed:
         """The round's commit on the chain; after a fraud was proven, that of the round's last run.
@@ -50,7 +41,7 @@ class ReportStore:
 
 
 def stage_reports(batch: Batch, reports: Iterable[Signed]) -> None:
-    """Keep signed slot reports as part of a batch."""
+    """Keep signed slot reports as part of a batch, each under the digest that round commits name."""
     for signed in reports:
         batch.put(schema.report_key(signed.digest), encode(signed))
 

@@ -28,6 +28,7 @@ from cluster.control.rounds import (
     step,
 )
 from cluster.control.slots import Attempt, MinerId
+from cluster.metrics import Meters, NoMeters, job_label
 from cluster.node.commits import CommitQueue
 from cluster.node.ports import (
     AppliedRound,
@@ -42,7 +43,6 @@ from cluster.node.progress import ProgressMeter
 from cluster.node.round_results import (
     RoundResults,
     SlotResult,
-    bits_to_float,
     mean_loss_bits,
     slot_commits,
 )
@@ -55,6 +55,7 @@ from consensus.primitives.integers import Digest
 from consensus.records.work import Metric, RoundCommit, SlotReport
 from consensus.replay.verdict import Outcome
 from jobs.errors import DivergedStateError, JobError, TrainingDivergedError
+from jobs.float_bits import bits_value
 
 _TICK_S: Final = 1.0
 _SETTLE_POLL_S: Final = 0.05
@@ -80,6 +81,7 @@ class CoordinatorNode:
         trainer: RoundTrainer,
         ports: CoordinatorPorts,
         replay_class: Digest,
+        meters: Meters | None = None,
     ) -> None:
         """`replay_class`: that of the verifiers. A report of another class could not be checked."""
         plan = trainer.plan
@@ -108,7 +110,9 @@ class CoordinatorNode:
         self._refused: dict[MinerId, str] = {}
         self.has_work = True
         """Whether a round is to be run, as far as is known: a proven fraud may bring some back."""
-        self.meter = ProgressMeter(plan=plan)
+        self._waits_for_audits = False
+        job = job_label(opening.job.hex())
+        self.meter = ProgressMeter(plan=plan, job=job, meters=meters or NoMeters())
 
     # what others tell and ask the coordinator
 
@@ -131,9 +135,24 @@ class CoordinatorNode:
         return self._handles.get(round_number)
 
     @property
+    def waiting_cause(self) -> str:
+        """What keeps training waiting: `audits`, `supervisor` or `miners`; empty when nothing does."""
+        if self._waits_for_audits:
+            return "audits"
+        if self._commits.is_full:
+            return "supervisor"
+        return "miners" if self._rounds.waiting_reason else ""
+
+    @property
     def waiting_reason(self) -> str:
         """Why nothing is being trained, in words; empty when something is."""
-        return self._rounds.waiting_reason
+        match self.waiting_cause:
+            case "audits":
+                return f"waits for audits: the states of {len(self._handles)} rounds are kept until then"
+            case "supervisor":
+                return "waits until the supervisor takes up committed rounds"
+            case _:
+                return self._rounds.waiting_reason
 
     @property
     def miners(self) -> dict[MinerId, int]:
@@ -169,6 +188,8 @@ class CoordinatorNode:
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(_TICK_S)
+            if self.has_work and self.waiting_cause:
+                self.meter.stalled(_TICK_S)
             self.tell(Tick())
 
     async def _handle(self, message: Event | SlotOutcome) -> None:
@@ -196,8 +217,7 @@ class CoordinatorNode:
         """The event that an outcome stands for; None if it is about a slot of a round that is over."""
         if isinstance(outcome.event, MinerExcluded):
             self._refused[outcome.event.miner] = outcome.refusal
-        if isinstance(outcome.event, SlotReported):
-            self.meter.slot_finished(outcome.event.miner, outcome.began_s, outcome.ended_s)
+        self.meter.slot_ended(outcome)
         if outcome.start is not self._start:
             return None if isinstance(outcome.event, SlotReported | SlotFailed) else outcome.event
         if outcome.result is not None:
@@ -307,7 +327,7 @@ class CoordinatorNode:
         state = self._ports.publish(applied.state)
         metrics, diverged = await self._measure(start.round, state)
         loss_bits = mean_loss_bits(results)
-        self.meter.round_finished(self._ports.now_s(), bits_to_float(loss_bits), metrics)
+        self.meter.round_finished(self._ports.now_s(), bits_value(loss_bits), metrics)
         is_final = start.round == self.meter.plan.rounds - 1 or self.meter.plan.is_reached(metrics)
         commit = RoundCommit(
             job=self._job,
@@ -360,8 +380,11 @@ class CoordinatorNode:
         while True:
             for number in [n for n in self._handles if n < self._commits.progress.settled_round]:
                 del self._handles[number]
+            self.meter.states_kept(len(self._handles) * applied.state.nbytes)
             must_stop = self._must_go_back or self._is_over or self._commits.refused is not None
             if len(self._handles) < limit or must_stop:
+                self._waits_for_audits = False
                 return
+            self._waits_for_audits = f"waits for audits: the states of {len(self._handles)} rounds are kept until then"
             await asyncio.sleep(_SETTLE_POLL_S)
             self._commits.progress = await self._ports.load_progress()

@@ -1,6 +1,5 @@
 """What came back for the slots of the round that is under way, and what the round came to."""
 
-import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -8,6 +7,7 @@ from cluster.control.slots import Attempt
 from cluster.node.ports import FlatState
 from consensus.crypto.signing import Signed
 from consensus.records.work import SlotCommit, SlotReport
+from jobs.float_bits import bits_value, float_bits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,15 +45,5 @@ def slot_commits(results: Sequence[SlotResult]) -> tuple[SlotCommit, ...]:
 
 def mean_loss_bits(results: Sequence[SlotResult]) -> int:
     """The mean loss over all steps of the round, as float32 bits."""
-    losses = [bits_to_float(record.loss_bits) for result in results for record in result.report.steps]
-    return float_to_bits(sum(losses) / len(losses))
-
-
-def bits_to_float(bits: int) -> float:
-    """The float32 with these bits."""
-    return float(struct.unpack(">f", bits.to_bytes(4, "big"))[0])
-
-
-def float_to_bits(value: float) -> int:
-    """The bits of a number as float32."""
-    return int.from_bytes(struct.pack(">f", value), "big")
+    losses = [bits_value(record.loss_bits) for result in results for record in result.report.steps]
+    return float_bits(sum(losses) / len(losses))

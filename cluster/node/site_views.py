@@ -1,7 +1,6 @@
 """What a supervisor knows, as views: jobs, accounts, blocks and the tip of the chain."""
 
 from cluster.credits import format_credits
-from cluster.node.round_results import bits_to_float
 from cluster.node.supervisor import SupervisorNode, open_message
 from cluster.views import AccountView, BlockView, ChainTipView, JobView
 from consensus.crypto.signing import decode_signed
@@ -11,6 +10,7 @@ from consensus.mechanisms.pouw.seal import open_seal
 from consensus.primitives.encoding import Record
 from consensus.primitives.integers import Digest, PublicKey
 from consensus.records.block import Block
+from jobs.float_bits import bits_value
 
 
 def tip_view(node: SupervisorNode) -> ChainTipView:
@@ -47,7 +47,7 @@ def job_view(node: SupervisorNode, job: Digest, account: JobAccount) -> JobView:
         rounds=account.rounds,
         slots=account.slots,
         rounds_settled=account.settled_round,
-        loss=None if loss_bits is None else bits_to_float(loss_bits),
+        loss=None if loss_bits is None else bits_value(loss_bits),
         metrics=node.tallies.last_metrics.get(job, {}) | _test_figures(account),
         state_digest=None if account.state is None else account.state.hex(),
         client=account.client.hex(),

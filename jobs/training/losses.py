@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch.nn.functional import cross_entropy, mse_loss
 
@@ -53,14 +52,3 @@ def _mean_squared_error(outputs: torch.Tensor, targets: torch.Tensor) -> torch.T
 
 
 LOSSES: Final[dict[str, Loss]] = {"cross_entropy": _cross_entropy, "mse": _mean_squared_error}
-
-
-def loss_bits(loss: float) -> int:
-    """A loss as the bits of a float32, the way records carry it."""
-    array: npt.NDArray[np.float32] = np.array([loss], dtype=np.float32)
-    return int(array.view(np.uint32)[0])
-
-
-def loss_value(bits: int) -> float:
-    """The loss that these bits stand for."""
-    return float(np.array([bits], dtype=np.uint32).view(np.float32)[0])

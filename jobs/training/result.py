@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from consensus.primitives.integers import Digest
+from jobs.float_bits import float_bits
 from jobs.training.batches import BatchTrace
-from jobs.training.losses import loss_bits
 from jobs.training.memory import FloatArray
 
 
@@ -41,5 +41,5 @@ def trace_step(batch: BatchTrace, weights_in: Digest, weights_out: Digest, weigh
         weights_in=weights_in,
         weights_out=weights_out,
         weight_bytes=weight_bytes,
-        loss_bits=loss_bits(loss),
+        loss_bits=float_bits(loss),
     )

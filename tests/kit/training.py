@@ -9,9 +9,9 @@ from consensus.primitives.integers import Digest
 from jobs.data.arrays import PartArrays
 from jobs.data.manifest import PARTS, DatasetManifest, PartName
 from jobs.data.prepare import prepare_dataset
+from jobs.float_bits import bits_value
 from jobs.program import JobProgram
 from jobs.spec.job import JobSpec
-from jobs.training.losses import loss_value
 from jobs.training.memory import FloatArray
 from jobs.training.round import RoundApplier
 from jobs.training.slot import SlotRunner
@@ -85,7 +85,7 @@ def run_rounds(study: Study, rounds: int, *, threads: int = 1) -> Run:
         applied = applier.apply(state, optimizer, [result.update for result in results], number)
         state, optimizer = applied.state, applied.optimizer
         digests.append(applied.state_digest)
-        losses.append(sum(loss_value(result.steps[-1].loss_bits) for result in results) / len(results))
+        losses.append(sum(bits_value(result.steps[-1].loss_bits) for result in results) / len(results))
     return Run(state=state, digests=tuple(digests), losses=tuple(losses))
 
 

@@ -4,8 +4,8 @@ import pytest
 
 from cluster.node.progress import ProgressMeter
 from cluster.node.round_history import RoundHistory
-from cluster.node.round_results import bits_to_float, float_to_bits
 from consensus.records.work import Metric, SlotCommit
+from jobs.float_bits import bits_value, float_bits
 from tests.kit.genesis import public_key
 from tests.kit.hashed_training import make_plan
 from tests.kit.work import word
@@ -80,4 +80,4 @@ def test_rounds_in_no_time_have_no_speed() -> None:
 
 @pytest.mark.parametrize("value", [0.0, 1.0, -2.5, 0.10000000149011612])
 def test_losses_keep_their_bits(value: float) -> None:
-    assert bits_to_float(float_to_bits(value)) == value
+    assert bits_value(float_bits(value)) == value

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from consensus.errors import EncodingError, InvalidReportError, InvalidTransactionError, Reject
 from consensus.primitives.encoding import encode
 from consensus.records.transactions import JobId
-from storage.errors import StorageFullError
+from storage.errors import RecordMissingError, StorageFullError
 from storage.kv import Batch
 from storage.memory_kv import MemoryStore
 from tests.kit.genesis import FUNDS, public_key, secret_key, supervisor_keys
@@ -98,7 +98,7 @@ def test_a_round_is_taken_with_its_reports(site: NodeSite, job: JobId) -> None:
     progress = site.commit(job)
     assert (progress.next_round, progress.settled_round, progress.is_closing) == (1, 0, False)
     for report in site.reports(job, 0):
-        assert site.stores.reports.has_report(report.digest)
+        assert site.stores.reports.load_report(report.digest) == report
 
 
 def test_the_same_round_again_is_no_error(site: NodeSite, job: JobId) -> None:
@@ -122,7 +122,8 @@ def test_reports_of_a_refused_round_are_not_kept(site: NodeSite, job: JobId) -> 
     with pytest.raises(InvalidTransactionError) as caught:
         site.hand_in(reports, make_commit(job, 1, reports))
     assert caught.value.code is Reject.ROUND
-    assert not site.stores.reports.has_report(reports[0].digest)
+    with pytest.raises(RecordMissingError):
+        site.stores.reports.load_report(reports[0].digest)
 
 
 def test_refuses_a_round_that_another_signed(site: NodeSite, job: JobId) -> None:
