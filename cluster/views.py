@@ -92,6 +92,8 @@ class SiteView(View, frozen=True):
     jobs: tuple[JobView, ...] = ()
     processes: tuple[ProcessView, ...] = ()
     address: str = ""
+    metrics: tuple[str, ...] = ()
+    """Where Prometheus reads each node's metrics (docs/METRICS.md)."""
 
 
 class ScaleView(View, frozen=True):

@@ -21,9 +21,11 @@ from cluster.actors.miner_record import MinerRecord
 from cluster.actors.names import SUPERVISOR, VERIFIER, coordinator_name
 from cluster.actors.nodes import Places
 from cluster.actors.remote import Handle, cause_of, require_actor, spawn
+from cluster.actors.site_meters import SiteMeters
 from cluster.actors.vigil import Change, Gone, Vigil
 from cluster.control.heartbeats import Died, FellSilent, Heard, Patience
-from cluster.control.membership import MinerState, plan_membership
+from cluster.control.membership import MinerState, is_miner_name, plan_membership
+from cluster.metrics import HEARTBEATS_MISSED, Meters, NoMeters
 from cluster.views import JobView, ProcessView, ScaleView
 from consensus.params import ConsensusParams
 from consensus.primitives.integers import Digest, PublicKey
@@ -50,14 +52,18 @@ class SiteCare:
     miners: dict[str, MinerRecord] = field(default_factory=dict)
     jobs: JobCare = field(init=False)
     vigil: Vigil = field(init=False)
+    meters: Meters = field(default_factory=NoMeters)
+    _has_adopted: bool = False
     _coordinators: set[str] = field(default_factory=set)
     """Names of those that are watched over."""
+    _gauges: SiteMeters = field(init=False)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         watch = Digest(secrets.token_bytes(_DRAWN_BYTES))
         self.vigil = Vigil(chain_id=Digest(self.chain_id), watch=watch, on_change=self._on_change)
         self.jobs = JobCare(home=self.home, chain_id=self.chain_id)
+        self._gauges = SiteMeters(meters=self.meters)
 
     def scale(self, desired: int) -> None:
         """So many miners are wanted from now on."""
@@ -118,6 +124,8 @@ class SiteCare:
 
     async def tend(self) -> None:
         """One turn."""
+        if not self._has_adopted:
+            self._adopt()
         supervisor = require_actor(SUPERVISOR)
         jobs: tuple[JobView, ...] = await supervisor.jobs.remote()
         self._note_excluded(await supervisor.excluded.remote())
@@ -126,6 +134,7 @@ class SiteCare:
         await self._tend_membership()
         for miner in await self.jobs.place_miners(jobs, self.miners):
             self._remove(miner)
+        self._gauges.measure(jobs, [miner.state for miner in self.miners.values()], self.jobs.statuses)
 
     # miners
 
@@ -151,9 +160,18 @@ class SiteCare:
             chain_id=self.chain_id,
             params=self.params,
         )
-        record = MinerRecord(name=name, handle=handle, node=node.address)
+        self._enlist(MinerRecord(name=name, handle=handle, node=node.address))
+
+    def _enlist(self, record: MinerRecord) -> None:
         record.starting = asyncio.create_task(self._await_start(record))
-        self.miners[name] = record
+        self.miners[record.name] = record
+
+    def _adopt(self) -> None:
+        """Miners outlive the gateway: one that is started again takes over those that are there."""
+        for name in ray.util.list_named_actors():
+            if is_miner_name(name):
+                self._enlist(MinerRecord(name=name, handle=require_actor(name)))
+        self._has_adopted = True
 
     async def _await_start(self, record: MinerRecord) -> None:
         try:
@@ -202,6 +220,8 @@ class SiteCare:
 
     def _on_change(self, change: Change) -> None:
         """What follows for a miner. Every other role is killed by the vigil and started again by Ray."""
+        if isinstance(change, FellSilent):
+            self.meters.add(HEARTBEATS_MISSED, role=change.role.partition("-")[0])
         miner = self.miners.get(change.role)
         if miner is None or miner.state in (MinerState.LOST, MinerState.EXCLUDED):
             return

@@ -13,6 +13,7 @@ import msgspec
 import psutil
 import ray
 
+from cluster.actors.meters import RayMeters
 from cluster.actors.names import SUPERVISOR, VERIFIER
 from cluster.actors.remote import Handle, cause_of, require_actor
 from cluster.actors.vigil import Heart
@@ -64,6 +65,8 @@ class CoordinatorStatus(msgspec.Struct, frozen=True, kw_only=True):
     state_digest: bytes | None = None
     samples_per_s: float | None = None
     waiting: str = ""
+    cause: str = ""
+    """What it waits for, in one word."""
     miners: dict[bytes, int] = {}
     excluded: dict[bytes, str] = {}
     """Miners from which nothing is taken any more, with the reason."""
@@ -168,6 +171,7 @@ class Coordinator:
         self._ports: RayPorts | None = None
         self._node: CoordinatorNode | None = None
         self._is_running = False
+        self._meters = RayMeters(role="coordinator")
 
     @ray.method(concurrency_group="control")
     async def beat(self, watch: bytes, question: int) -> bytes:
@@ -213,6 +217,7 @@ class Coordinator:
             trainer=trainer,
             ports=self._ports,
             replay_class=Digest(replay_class),
+            meters=self._meters,
         )
         await self._node.run()
 
@@ -273,6 +278,7 @@ class Coordinator:
             state_digest=meter.state_digest,
             samples_per_s=meter.samples_per_s,
             waiting=self._node.waiting_reason,
+            cause=self._node.waiting_cause,
             miners={bytes(miner): held for miner, held in self._node.miners.items()},
             excluded={bytes(miner): why for miner, why in self._node.excluded.items()},
             slot_s=meter.slot_s,

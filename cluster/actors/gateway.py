@@ -8,10 +8,12 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
 import ray
 import uvicorn
 
 from cluster.actors.care import SiteCare
+from cluster.actors.meters import RayMeters, metrics_addresses
 from cluster.actors.names import SUPERVISOR, VERIFIER
 from cluster.actors.nodes import Places, own_address
 from cluster.actors.remote import Handle, cause_of, require_actor
@@ -23,7 +25,8 @@ from cluster.control.placement import HeadUse
 from cluster.errors import ClusterError, UnreachableError, UsageError
 from cluster.job_names import match_job
 from cluster.logs import configure_logging, read_logs
-from cluster.secret_file import load_or_create_token
+from cluster.secret_file import load_or_create_token, replace_secret
+from cluster.settings import SiteSettings
 from cluster.views import (
     AccountView,
     BlockView,
@@ -60,18 +63,23 @@ class Gateway:
         *,
         home: str,
         name: str,
-        port: int,
         chain_id: bytes,
         params: ConsensusParams,
-        miners: int,
         head_use: str = HeadUse.ALONE,
     ) -> None:
         self._home = HomeLayout(root=Path(home))
         configure_logging(self._home, name)
-        self._port = port
         self._heart = Heart(site_keystore(self._home).load_or_create(name), Digest(chain_id), name)
+        self._settings = msgspec.json.decode(self._home.settings_file.read_bytes(), type=SiteSettings)
         places = Places(head_use=HeadUse(head_use))
-        self._care = SiteCare(home=home, chain_id=chain_id, params=params, desired=miners, places=places)
+        self._care = SiteCare(
+            home=home,
+            chain_id=chain_id,
+            params=params,
+            desired=self._settings.miners,
+            places=places,
+            meters=RayMeters(role="gateway"),
+        )
         self._tasks: list[asyncio.Task[None]] = []
         self._server: uvicorn.Server | None = None
 
@@ -84,18 +92,21 @@ class Gateway:
         """Serve; returns the port. Again is no error."""
         if self._server is None:
             token = load_or_create_token(self._home.token)
-            config = uvicorn.Config(
-                build_app(self, token), host="127.0.0.1", port=self._port, log_level="warning", lifespan="off"
-            )
+            config = uvicorn.Config(build_app(self, token), log_level="warning", lifespan="off")
+            listener = socket.create_server(("127.0.0.1", self._settings.port or 0), reuse_port=False)
+            self._remember(port=listener.getsockname()[1])
             self._server = uvicorn.Server(config)
-            listener = socket.create_server(("127.0.0.1", self._port), reuse_port=False)
-            self._port = listener.getsockname()[1]
             self._tasks = [
                 asyncio.create_task(self._server.serve(sockets=[listener])),
                 asyncio.create_task(self._care_loop()),
                 asyncio.create_task(self._care.vigil.run()),
             ]
-        return self._port
+        return self._settings.port or 0
+
+    def _remember(self, **changes: int) -> None:
+        """What a gateway that is started again, or the next host process, has to go on with."""
+        self._settings = msgspec.structs.replace(self._settings, **changes)
+        replace_secret(self._home.settings_file, msgspec.json.encode(self._settings))
 
     async def _care_loop(self) -> None:
         while True:
@@ -119,7 +130,8 @@ class Gateway:
             chain=tip,
             jobs=tuple(jobs),
             processes=await self._processes(),
-            address=f"http://127.0.0.1:{self._port}",
+            address=f"http://127.0.0.1:{self._settings.port}",
+            metrics=metrics_addresses(),
         )
 
     async def _processes(self) -> tuple[ProcessView, ...]:
@@ -137,6 +149,7 @@ class Gateway:
 
     async def scale(self, desired: int) -> ScaleView:
         """Have so many miners; those too many finish what they hold first."""
+        self._remember(miners=desired)
         self._care.scale(desired)
         return self._care.scale_view()
 

@@ -10,12 +10,14 @@ from typing import Any, Final
 
 import ray
 
+from cluster.actors.meters import RayMeters
 from cluster.actors.names import VERIFIER, coordinator_name
 from cluster.actors.remote import Handle, cause_of, find_actor
 from cluster.actors.vigil import Heart
 from cluster.config import HomeLayout
 from cluster.errors import NotFoundError
 from cluster.logs import configure_logging
+from cluster.metrics import AUDITS, AUDITS_WAITING, BLOCKS, CHAIN_HEIGHT, TRANSACTIONS_WAITING
 from cluster.node.disputes import Disputes
 from cluster.node.job_files import JobFiles
 from cluster.node.ports import Checkpoint, FlatState, JobOpening, JobProgress
@@ -66,6 +68,7 @@ class Supervisor:
         self._files = JobFiles(node=parts.node, stores=parts.stores, artifacts=parts.artifacts)
         self._disputes = Disputes(node=parts.node, stores=parts.stores)
         self._chain = parts.stores.chain
+        self._meters = RayMeters(role="supervisor")
         self._deciding = asyncio.Lock()
         self._closing: dict[JobId, asyncio.Task[None]] = {}
         self._loops: list[asyncio.Task[None]] = []
@@ -126,6 +129,7 @@ class Supervisor:
                 await self._pursue(candidate, verdict)
                 raise
         block = candidate.block
+        self._meters.add(BLOCKS, kind=block.header.mechanism)
         _log.info("block %d by %s is final", block.header.height, block.header.producer.hex()[:16])
         return block.hash.hex()
 
@@ -191,6 +195,8 @@ class Supervisor:
                 continue
             slot, report = due
             verdict = await self._replay(report)
+            outcome = "impossible" if verdict is None else verdict.outcome.value
+            self._meters.add(AUDITS, outcome=outcome)
             if verdict is None or verdict.outcome is Outcome.INCONCLUSIVE:
                 self._node.postpone_audit(slot)
                 await asyncio.sleep(_RETRY_S)
@@ -209,8 +215,11 @@ class Supervisor:
     async def _duty_loop(self) -> None:
         while True:
             await asyncio.sleep(_DUTY_S)
-            if not self._deciding.locked():
-                self._node.append_quiet_block()
+            if not self._deciding.locked() and self._node.append_quiet_block():
+                self._meters.add(BLOCKS, kind="authority")
+            self._meters.set(AUDITS_WAITING, self._node.audits.backlog)
+            self._meters.set(CHAIN_HEIGHT, self._node.chain.height)
+            self._meters.set(TRANSACTIONS_WAITING, len(self._node.pool))
             for job, outcome, reason in self._node.closable():
                 if job not in self._closing:  # beside the other duties: a test takes long while other jobs train
                     self._closing[job] = asyncio.create_task(self._close(job, outcome, reason))

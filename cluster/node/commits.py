@@ -31,6 +31,11 @@ class CommitQueue:
         """Begin to send."""
         self._task = asyncio.create_task(self._send())
 
+    @property
+    def is_full(self) -> bool:
+        """Whether the next round has to wait before it can be queued."""
+        return self._queue.full()
+
     async def put(self, commit: bytes, reports: tuple[bytes, ...]) -> None:
         """Queue one round; waits while too many are queued."""
         await self._with_sender(self._queue.put((commit, reports)))

@@ -385,6 +385,6 @@ class CoordinatorNode:
             if len(self._handles) < limit or must_stop:
                 self._waits_for_audits = False
                 return
-            self._waits_for_audits = f"waits for audits: the states of {len(self._handles)} rounds are kept until then"
+            self._waits_for_audits = True
             await asyncio.sleep(_SETTLE_POLL_S)
             self._commits.progress = await self._ports.load_progress()

@@ -6,8 +6,11 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Final
 
+from cluster.control.rounds import MinerExcluded, MinerLost, SlotReported
 from cluster.control.slots import MinerId
+from cluster.metrics import RETAINED_BYTES, ROUNDS, SLOT_SECONDS, SLOTS, STALL_SECONDS, Meters, NoMeters
 from cluster.node.ports import JobPlan
+from cluster.node.slot_calls import SlotOutcome
 from consensus.primitives.integers import Digest
 from consensus.records.work import Metric
 
@@ -21,6 +24,9 @@ class ProgressMeter:
     """The latest figures of a job."""
 
     plan: JobPlan
+    job: str = ""
+    """As labels name it."""
+    meters: Meters = field(default_factory=NoMeters)
     round: int = 0
     state_digest: Digest | None = None
     loss: float | None = None
@@ -36,21 +42,34 @@ class ProgressMeter:
     def round_finished(self, now_s: float, loss: float, metrics: Sequence[Metric]) -> None:
         """A round came to this training loss and, if it was evaluated, these figures."""
         self.loss = loss
+        self.meters.add(ROUNDS, job=self.job)
         self.metrics.update({metric.name: metric.value / metric.scale for metric in metrics})
         self._finished_s.append(now_s)
         while now_s - self._finished_s[0] > _WINDOW_S and len(self._finished_s) > 2:  # noqa: PLR2004 - a span needs two
             self._finished_s.popleft()
 
-    def slot_finished(self, miner: MinerId, began_s: float, ended_s: float) -> float:
-        """A miner ran a slot that it was asked for at `began_s`. Returns how long it worked on it.
+    def slot_ended(self, outcome: SlotOutcome) -> None:
+        """What became of a slot that a miner was asked for.
 
         A miner is asked for the next slot before it has finished the one it runs: work on a slot begins when the one
         before it ends.
         """
-        work_s = max(0.0, ended_s - max(began_s, self._idle_since_s.get(miner, began_s)))
-        self._idle_since_s[miner] = ended_s
+        self.meters.add(SLOTS, job=self.job, outcome=_outcome(outcome))
+        if not isinstance(outcome.event, SlotReported):
+            return
+        miner, began_s = outcome.event.miner, outcome.began_s
+        work_s = max(0.0, outcome.ended_s - max(began_s, self._idle_since_s.get(miner, began_s)))
+        self._idle_since_s[miner] = outcome.ended_s
         self._slots_s.append(work_s)
-        return work_s
+        self.meters.observe(SLOT_SECONDS, work_s, job=self.job)
+
+    def stalled(self, seconds: float) -> None:
+        """So long no slot was running although there are rounds to run."""
+        self.meters.add(STALL_SECONDS, seconds, job=self.job)
+
+    def states_kept(self, size_bytes: int) -> None:
+        """So much is kept for audits."""
+        self.meters.set(RETAINED_BYTES, size_bytes, job=self.job)
 
     @property
     def slot_s(self) -> float | None:
@@ -64,3 +83,15 @@ class ProgressMeter:
             return None
         span_s = self._finished_s[-1] - self._finished_s[0]
         return (len(self._finished_s) - 1) * self.plan.examples_per_round / span_s if span_s > 0 else None
+
+
+def _outcome(outcome: SlotOutcome) -> str:
+    match outcome.event:
+        case SlotReported():
+            return "done"
+        case MinerExcluded():
+            return "refused"
+        case MinerLost():
+            return "lost"
+        case _:
+            return "failed" if outcome.diverged is None else "diverged"

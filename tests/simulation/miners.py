@@ -20,6 +20,8 @@ class Miner:
     node: MinerNode
     gone: asyncio.Event = field(default_factory=asyncio.Event)
     thawed: asyncio.Event = field(default_factory=asyncio.Event)
+    linked: asyncio.Event = field(default_factory=asyncio.Event)
+    """Whether messages to and from it arrive."""
 
     @property
     def id(self) -> MinerId:
@@ -29,8 +31,15 @@ class Miner:
         """The time a slot takes. A crash ends it, a frozen miner takes for ever. Raises MinerGoneError."""
         with suppress(TimeoutError):
             await asyncio.wait_for(self.gone.wait(), delay_s)
-        if not self.thawed.is_set():
-            waits = [asyncio.ensure_future(event.wait()) for event in (self.gone, self.thawed)]
+        await self._wait_for(self.thawed)
+
+    async def cross(self) -> None:
+        """A message goes to it or comes from it: late, if the link is cut. Raises MinerGoneError."""
+        await self._wait_for(self.linked)
+
+    async def _wait_for(self, event: asyncio.Event) -> None:
+        if not event.is_set():
+            waits = [asyncio.ensure_future(one.wait()) for one in (self.gone, event)]
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
             for wait in waits:
                 wait.cancel()
@@ -41,9 +50,10 @@ class Miner:
 def start_miner(name: str, genesis: Genesis, opening: JobOpening) -> Miner:
     """A miner that is prepared for a job."""
     node = MinerNode(key=secret_key(name), chain_id=genesis.chain_id, params=genesis.params)
-    node._job = _Prepared(opening=opening, runner=HashRunner(), replay_class=REPLAY_CLASS)
+    node._jobs[opening.job] = _Prepared(opening=opening, runner=HashRunner(), replay_class=REPLAY_CLASS)
     miner = Miner(name, node)
     miner.thawed.set()
+    miner.linked.set()
     return miner
 
 
