@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from cluster.node.supervisor import SupervisorNode, open_message
 from consensus.crypto.signing import decode_signed
 from consensus.ledger.rewards import MINED
+from consensus.mechanisms.pouw.seal import OpenSeal, open_seal
 from consensus.primitives.encoding import decode
 from consensus.primitives.integers import Digest, PublicKey
 from consensus.records.block import Block
@@ -25,12 +26,21 @@ class ChainStory:
     paid: Counter[PublicKey] = field(default_factory=Counter)
     mined: Counter[PublicKey] = field(default_factory=Counter)
     settled: int = 0
+    seals: list[tuple[Block, OpenSeal]] = field(default_factory=list)
+    reports: set[Digest] = field(default_factory=set)
+    """Every slot report that a round commit ever named."""
+    held: set[Digest] = field(default_factory=set)
+    """Every round commit that a block holds."""
+    went_back: bool = False
 
     def add(self, block: Block, pay: int, reward: int) -> None:
         for data in block.transactions:
-            self.add_message(open_message(decode_signed(data)), pay)
+            signed = decode_signed(data)
+            self.held.add(signed.digest)
+            self.add_message(open_message(signed), pay)
         if block.header.mechanism in MINED:
             self.mined[block.header.producer] += reward
+            self.seals.append((block, open_seal(block.seal)))
 
     def add_message(self, message: Transaction, pay: int) -> None:
         match message:
@@ -38,6 +48,7 @@ class ChainStory:
                 assert not self.excluded & {slot.miner for slot in message.slots}, "an excluded miner is credited"
                 assert message.round not in self.committed, "a round is committed twice"
                 self.committed[message.round] = message
+                self.reports |= {slot.report for slot in message.slots}
             case ProveFraud():
                 self._go_back(decode(decode_signed(message.report).body, SlotReport))
             case SettleRounds(upto=upto):
@@ -45,6 +56,7 @@ class ChainStory:
 
     def _go_back(self, report: SlotReport) -> None:
         self.excluded.add(report.miner)
+        self.went_back = True
         for number in [n for n in self.committed if n >= report.round]:
             del self.committed[number]
 
@@ -67,6 +79,8 @@ def check_world(world: World, *, outcome: str = "completed") -> ChainStory:
     assert story.settled == len(story.committed) == world.account.next_round
     check_states(world, story)
     check_credits(world, story)
+    check_acknowledged(world, story)
+    check_headers(world, story)
     check_same_after_restart(world.supervisor, world.open_supervisor())
     return story
 
@@ -90,6 +104,21 @@ def check_credits(world: World, story: ChainStory) -> None:
     assert world.account.escrow == 0
     held = sum(account.balance + account.stake for account in state.accounts.values())
     assert held + state.totals.treasury == state.totals.issued == 2 * FUNDS + story.mined.total()
+
+
+def check_acknowledged(world: World, story: ChainStory) -> None:
+    """Invariant 5: what was acknowledged is on the chain, unless a proven fraud took it back before it was."""
+    lost = set(world.acknowledged) - story.held
+    assert not lost or story.went_back, f"{len(lost)} acknowledged rounds are not on the chain"
+
+
+def check_headers(world: World, story: ChainStory) -> None:
+    """Invariant 10: a mined header was committed before its work was handed out, in a report that rounds name."""
+    for block, opened in story.seals:
+        assert opened.commitment.template == block.header.template_hash
+        assert opened.commitment.miner == opened.report.miner == block.header.producer
+        assert opened.report.round - opened.commitment.round >= world.genesis.params.commit_lead
+        assert {opened.signed_commitment.digest, opened.signed_report.digest} <= story.reports
 
 
 def check_same_after_restart(before: SupervisorNode, after: SupervisorNode) -> None:

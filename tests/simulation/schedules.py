@@ -134,7 +134,7 @@ def _draw_life(schedule: Schedule, name: str, random: Random) -> None:
     start_s = random.choice((0.0, 0.0, random.expovariate(0.3)))
     schedule.at(start_s, f"{name} joins", _joins(name))
     when_s = start_s + random.expovariate(0.3)
-    fate = random.choice(("lives", "lives", "crashes", "flaps", "freezes", "thaws", "drains"))
+    fate = random.choice(("lives", "lives", "crashes", "flaps", "freezes", "thaws", "parts", "drains"))
     if fate in ("crashes", "flaps"):
         schedule.at(when_s, f"{name} crashes", _if_there(name, World.crash))
         if fate == "flaps" or name == ANCHOR:
@@ -146,6 +146,9 @@ def _draw_life(schedule: Schedule, name: str, random: Random) -> None:
         elif name == ANCHOR:
             schedule.at(when_s + FROZEN_S, f"{name} is given up", _if_there(name, World.crash))
             schedule.at(when_s + FROZEN_S + 2, f"{name} rejoins", _joins(name))
+    elif fate == "parts":
+        schedule.at(when_s, f"{name} is cut off", _if_there(name, World.cut))
+        schedule.at(when_s + 2 * FROZEN_S * random.random(), f"{name} is back", _if_there(name, World.heal))
     elif fate == "drains" and name != ANCHOR:
         schedule.at(when_s, f"{name} drains", _if_there(name, World.drain))
 

@@ -1,7 +1,8 @@
 """A site in virtual time: the real coordinator, supervisor and miner nodes around training that is hashing.
 
-What actors, processes and the network do is simulated here: answers take their time, miners crash, freeze, come back
-and cheat, nodes are started again. Everything that decides is the code of a real site.
+What actors, processes and the network do is simulated here: messages take their time and overtake each other, are lost
+and sent again, or come twice; links are cut and healed; miners crash, freeze, come back and cheat; nodes are started
+again. Everything that decides is the code of a real site.
 """
 
 import asyncio
@@ -47,6 +48,8 @@ REWARD = Credits(1_000_000)
 DUTY_S = 1.0
 FROZEN_S = 10.0
 """How long it takes until a miner that does not answer is given up."""
+LOST_S = 0.5
+"""After so long a message that was not answered is sent again."""
 
 Lie = Callable[["World", MinerNode, SlotReply], SlotReply]
 """What a dishonest miner sends instead of its honest answer. May raise what a miner can raise."""
@@ -73,6 +76,8 @@ class World:
     mistakes: list[Exception] = field(default_factory=list)
     """Errors of the simulation itself; a coordinator takes them for a miner's."""
     store: MemoryStore = field(default_factory=MemoryStore)
+    acknowledged: list[Digest] = field(default_factory=list)
+    """Round commits that the supervisor took."""
     clock_offset_ms: int = 0
     stops: int = 0
     """How often a node was started again."""
@@ -135,10 +140,13 @@ class World:
         process = next((m for m in self.miners.values() if m.id == miner), None)
         if process is None:
             raise MinerGoneError(miner.hex())
+        await process.cross()
         await process.pass_time(self.random.expovariate(1 / self.slot_s))
         reply, block = process.node.run_slot(assignment, state)
         if block is not None:
-            self._spawn(self._offer(block))
+            for _ in range(self._copies()):
+                self._spawn(self._offer(block))
+        await process.cross()
         lie = self.lies.get(process.name)
         try:
             return reply if lie is None else lie(self, process.node, reply)
@@ -149,10 +157,12 @@ class World:
             raise
 
     async def commit_round(self, commit: bytes, reports: tuple[bytes, ...]) -> JobProgress:
-        await asyncio.sleep(self.random.expovariate(1 / self.call_s))
+        lost_s = LOST_S if self.random.random() < 0.1 else 0.0  # it was lost: it is sent again
+        await asyncio.sleep(lost_s + self.random.expovariate(1 / self.call_s))
         progress = self.supervisor.commit_round(commit, reports)
+        self.acknowledged.append(decode_signed(commit).digest)
         if self.random.random() < 0.1:  # the answer was lost: it is sent again
-            await asyncio.sleep(self.call_s)
+            await asyncio.sleep(LOST_S)
             progress = self.supervisor.commit_round(commit, reports)
         return progress
 
@@ -224,12 +234,41 @@ class World:
     def thaw(self, name: str) -> None:
         self.miners[name].thawed.set()
 
+    def cut(self, name: str) -> None:
+        """A miner works on, but no message reaches it or comes from it. After a while it is given up."""
+        miner = self.miners[name]
+        miner.linked.clear()
+        self._spawn(self._give_up(miner))
+
+    async def _give_up(self, miner: Miner) -> None:
+        await asyncio.sleep(FROZEN_S)
+        if not miner.linked.is_set():
+            self.tell(MinerLost(miner=miner.id))
+
+    def heal(self, name: str) -> None:
+        """What was under way arrives, and the miner joins again."""
+        self.miners[name].linked.set()
+        self.tell(MinerJoined(miner=self.miners[name].id))
+
     def drain(self, name: str) -> None:
         self.tell(MinerDraining(miner=self.miners[name].id))
 
     def tell(self, event: MinerJoined | MinerLost | MinerDraining) -> None:
-        if self.coordinator is not None:
-            self.coordinator.tell(event)
+        if self.coordinator is None:
+            return
+        self.coordinator.tell(event)
+        if self._copies() > 1:
+            self._spawn(self._tell_again(self.coordinator, event))
+
+    async def _tell_again(self, coordinator: CoordinatorNode, event: MinerJoined | MinerLost | MinerDraining) -> None:
+        """A second copy arrives, after later ones if it is slow, unless it says of the living that they died."""
+        await asyncio.sleep(self.random.expovariate(1 / LOST_S))
+        is_there = any(miner.id == event.miner for miner in self.miners.values())
+        if is_there is not isinstance(event, MinerLost):
+            coordinator.tell(event)
+
+    def _copies(self) -> int:
+        return 2 if self.random.random() < 0.1 else 1
 
     # the life of the site
 
