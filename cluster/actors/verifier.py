@@ -6,10 +6,12 @@ from typing import Any, Final
 
 import ray
 
+from cluster.actors.vigil import Heart
 from cluster.config import HomeLayout
 from cluster.logs import configure_logging
 from cluster.node.ports import FlatState, JobOpening
 from cluster.node.training import Segments
+from cluster.wallet.keystore import site_keystore
 from consensus.primitives.integers import Digest
 from consensus.records.work import Metric, SlotReport
 from consensus.replay.verdict import Verdict
@@ -24,10 +26,12 @@ class Verifier:
 
     OPTIONS: Final[dict[str, Any]] = {"num_cpus": 0, "max_restarts": -1, "concurrency_groups": {"control": 1}}
 
-    def __init__(self, *, home: str, name: str) -> None:
+    def __init__(self, *, home: str, name: str, chain_id: bytes) -> None:
         from cluster.node.verifier import VerifierNode  # loads torch: here, not where the actor is started from
 
-        configure_logging(HomeLayout(root=Path(home)), name)
+        layout = HomeLayout(root=Path(home))
+        configure_logging(layout, name)
+        self._heart = Heart(site_keystore(layout).load_or_create(name), Digest(chain_id), name)
         os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
         self._node = VerifierNode()
 
@@ -62,6 +66,11 @@ class Verifier:
     def forget(self, job: bytes) -> None:
         """A job is over."""
         self._node.forget(Digest(job))
+
+    @ray.method(concurrency_group="control")
+    def beat(self, watch: bytes, question: int) -> bytes:
+        """A signed word that this process answers."""
+        return self._heart.beat(watch, question)
 
     @ray.method(concurrency_group="control")
     def pid(self) -> int:

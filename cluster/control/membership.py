@@ -17,6 +17,7 @@ class MinerState(StrEnum):
     EXCLUDED = "excluded"
 
 
+_PREFIX = "miner-"
 _COUNTED = (MinerState.STARTING, MinerState.IDLE, MinerState.WORKING, MinerState.SILENT)
 
 
@@ -44,7 +45,12 @@ def plan_membership(miners: Mapping[str, MinerState], desired: int) -> Membershi
 
 def miner_name(number: int) -> str:
     """The name of miner `number`."""
-    return f"miner-{number}"
+    return f"{_PREFIX}{number}"
+
+
+def is_miner_name(name: str) -> bool:
+    """Whether an actor's name is that of a miner."""
+    return name.startswith(_PREFIX) and name.removeprefix(_PREFIX).isdecimal()
 
 
 def _number(name: str) -> int:

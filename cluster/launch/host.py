@@ -37,6 +37,8 @@ _LOGICAL_CPUS: Final = 4096
 _READY_S: Final = 120.0
 _UNLOCKED_S: Final = 20.0
 _UNLOCKED_STEP_S: Final = 0.5
+RAY_LOST: Final = 75
+"""Exit status: Ray's processes or the gateway are gone for good, the site has to be started anew."""
 
 _log = logging.getLogger("pouw.host")
 
@@ -46,16 +48,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m cluster.launch.host")
     parser.add_argument("--home", type=Path, required=True)
     parser.add_argument("--settings", type=Path, required=True)
+    parser.add_argument("--keeper", type=int, help="the process that runs this one; it holds the other end of stdin")
     options = parser.parse_args(arguments)
     home = HomeLayout(root=options.home)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     os.umask(0o077)  # whatever a role writes, its logs included, is for the operator only
     stop = _stop_event()
+    if options.keeper:
+        threading.Thread(target=_stop_with_keeper, args=(stop,), daemon=True).start()
     try:
         settings = msgspec.json.decode(options.settings.read_bytes(), type=SiteSettings)
         with ExitStack() as running:
-            _start(home, settings, running)
-            stop.wait()
+            genesis = _start(home, settings, running, options.keeper or os.getpid())
+            if not _tend(stop, genesis):
+                os._exit(RAY_LOST)  # nothing can be shut down in order any more
     except (ClusterError, StorageError, JobError) as error:
         _log.exception("the site could not be started")
         hint = error.hint if isinstance(error, ClusterError) else ""
@@ -78,7 +84,19 @@ def _stop_event() -> threading.Event:
     return stop
 
 
-def _start(home: HomeLayout, settings: SiteSettings, running: ExitStack) -> None:
+def _stop_with_keeper(stop: threading.Event) -> None:
+    sys.stdin.buffer.read()
+    stop.set()
+
+
+def _tend(stop: threading.Event, genesis: Genesis) -> bool:
+    from cluster.launch.tending import tend_until
+
+    return tend_until(stop, _HANDLES[-1], genesis.chain_id)
+
+
+def _start(home: HomeLayout, settings: SiteSettings, running: ExitStack, first_pid: int) -> Genesis:
+    """Bring the site up. `first_pid`: the process that stands for the site."""
     from cluster.wiring import create_chain
 
     home.create()
@@ -101,7 +119,7 @@ def _start(home: HomeLayout, settings: SiteSettings, running: ExitStack) -> None
     running.callback(ray.shutdown)
     port = _start_actors(home, settings, genesis)
     running.callback(remove_site_file, home)
-    mark = mark_process(os.getpid())
+    mark = mark_process(first_pid)
     site = SiteFile(
         pid=mark.pid,
         create_time=mark.create_time,
@@ -116,6 +134,7 @@ def _start(home: HomeLayout, settings: SiteSettings, running: ExitStack) -> None
     )
     write_site_file(home, site)
     _log.info("the site answers at %s", site.address)
+    return genesis
 
 
 def _when_unlocked(open_chain: Callable[[], Genesis]) -> Genesis:
@@ -154,16 +173,14 @@ def _start_actors(home: HomeLayout, settings: SiteSettings, genesis: Genesis) ->
 
     folder = str(home.root)
     supervisor = spawn(Supervisor, SUPERVISOR, options=Supervisor.OPTIONS, home=folder)
-    verifier = spawn(Verifier, VERIFIER, options=Verifier.OPTIONS, home=folder)
+    verifier = spawn(Verifier, VERIFIER, options=Verifier.OPTIONS, home=folder, chain_id=genesis.chain_id)
     gateway = spawn(
         Gateway,
         GATEWAY,
         options=Gateway.OPTIONS,
         home=folder,
-        port=settings.port or 0,
         chain_id=genesis.chain_id,
         params=genesis.params,
-        miners=settings.miners,
         head_use=settings.head_miners,
     )
     _HANDLES.extend([supervisor, verifier, gateway])

@@ -21,7 +21,7 @@ from cluster.views import ErrorView
 
 START_TIMEOUT_S: Final = 180.0
 STOP_TIMEOUT_S: Final = 20.0
-HOST_MODULE: Final = "cluster.launch.host"
+HOST_MODULE: Final = "cluster.launch.keeper"
 
 
 class StartError(ClusterError):
