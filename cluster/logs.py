@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from cluster.config import HomeLayout
-from cluster.views import LogLine
+from cluster.views import LogLine, LogQuery
 
 _CONTEXT: Final = ("job", "round", "slot")
 _KEPT_BYTES: Final = 4 * 1024 * 1024
@@ -46,16 +46,17 @@ def configure_logging(home: HomeLayout, role: str) -> None:
     logger.propagate = False
 
 
-def read_logs(home: HomeLayout, *, job: str | None, role: str | None, tail: int) -> tuple[LogLine, ...]:
-    """The latest lines of all roles in order of time; only those of a job or role if given."""
+def about(job: bytes, round_number: int | None = None, slot: int | None = None) -> dict[str, str | int | None]:
+    """What a line is about: for the `extra` of a call to a logger."""
+    return {"job": job.hex(), "round": round_number, "slot": slot}
+
+
+def read_logs(home: HomeLayout, query: LogQuery, tail: int) -> tuple[LogLine, ...]:
+    """The latest lines of all roles that are wanted, in order of time."""
     lines: deque[LogLine] = deque()
     for path in sorted(home.logs.glob("*.log")):
-        lines.extend(line for line in _read_file(path) if _is_wanted(line, job, role))
+        lines.extend(line for line in _read_file(path) if query.fits(line))
     return tuple(sorted(lines, key=lambda line: line.time)[-tail:])
-
-
-def _is_wanted(line: LogLine, job: str | None, role: str | None) -> bool:
-    return (job is None or (line.job or "").startswith(job)) and (role is None or line.role.startswith(role))
 
 
 def _read_file(path: Path) -> Iterator[LogLine]:

@@ -57,8 +57,22 @@ class MinerView(View, frozen=True):
     reason: str = ""
     slots_verified: int = 0
     slots_run: int = 0
+    slots_unsettled: int = 0
+    """Slots of committed rounds that are not paid yet."""
+    unpaid: str = ""
+    """Why they are not."""
     blocks: int = 0
     credits: str = "0"
+
+
+class MinerTally(View, frozen=True):
+    """What the chain, and what waits for it, has of a miner."""
+
+    slots_verified: int
+    blocks: int
+    balance: str
+    slots_unsettled: int = 0
+    unpaid: str = ""
 
 
 class ProcessView(View, frozen=True):
@@ -142,6 +156,26 @@ class LogLine(View, frozen=True):
     slot: int | None = None
 
 
+class LogQuery(View, frozen=True):
+    """Which log lines are wanted; what is None does not matter."""
+
+    job: str | None = None
+    """Its id, or the beginning of it."""
+    role: str | None = None
+    """A role such as `miner`, or one process such as `miner-0`."""
+    round: int | None = None
+    slot: int | None = None
+
+    def fits(self, line: LogLine) -> bool:
+        """Whether this line is wanted. One that says nothing of a round or slot is not about a certain one."""
+        return (
+            (self.job is None or (line.job or "").startswith(self.job))
+            and (self.role is None or line.role == self.role or line.role.startswith(f"{self.role}-"))
+            and self.round in (None, line.round)
+            and self.slot in (None, line.slot)
+        )
+
+
 class UpView(View, frozen=True):
     """What `pouw up` prints."""
 
@@ -152,6 +186,9 @@ class UpView(View, frozen=True):
     home: str = ""
     ray_address: str = ""
     """Where `pouw join` connects other machines to."""
+    chain_id: str = ""
+    workers: tuple[str, ...] = ()
+    """Machines that were made nodes of the site."""
 
 
 class ErrorView(View, frozen=True):

@@ -20,7 +20,7 @@ from cluster.actors.vigil import Heart
 from cluster.config import HomeLayout
 from cluster.control.rounds import MinerDraining, MinerHeard, MinerJoined, MinerLost, MinerSilent
 from cluster.control.slots import MinerId
-from cluster.logs import configure_logging
+from cluster.logs import about, configure_logging
 from cluster.node.coordinator import CoordinatorNode
 from cluster.node.ports import (
     Checkpoint,
@@ -102,7 +102,9 @@ class RayPorts:
             cause = cause_of(error)
             if isinstance(cause, TrainingDivergedError):
                 raise cause from None
-            _log.warning("miner %s failed and gets no more work here: %s", miner.hex()[:16], cause)
+            _log.warning(
+                "miner %s failed and gets no more work here: %s", miner.hex()[:16], cause, extra=about(self.job)
+            )
             raise MinerGoneError(miner.hex()) from cause
         except ray.exceptions.RayError as error:
             if self.miners.get(miner) != handle:
@@ -117,7 +119,7 @@ class RayPorts:
             except ray.exceptions.RayTaskError as error:
                 raise cause_of(error) from None
             except ray.exceptions.RayError as error:
-                _log.warning("the supervisor does not answer, trying again: %s", error)
+                _log.warning("the supervisor does not answer, trying again: %s", error, extra=about(self.job))
                 await asyncio.sleep(_RETRY_S)
             else:
                 return progress

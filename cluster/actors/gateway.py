@@ -34,6 +34,7 @@ from cluster.views import (
     ClusterView,
     JobView,
     LogLine,
+    LogQuery,
     MinerView,
     ProcessView,
     ScaleView,
@@ -200,10 +201,11 @@ class Gateway:
             chunk: bytes = await _ask("load_chunk", bytes.fromhex(info.state_digest), index)
             yield chunk
 
-    async def logs(self, job: str | None, role: str | None, tail: int) -> tuple[LogLine, ...]:
+    async def logs(self, query: LogQuery, tail: int) -> tuple[LogLine, ...]:
         """The latest log lines."""
-        job_id = None if job is None else match_job(await _ask("jobs"), job).job_id
-        return await asyncio.to_thread(read_logs, self._home, job=job_id, role=role, tail=tail)
+        if query.job is not None:
+            query = msgspec.structs.replace(query, job=match_job(await _ask("jobs"), query.job).job_id)
+        return await asyncio.to_thread(read_logs, self._home, query, tail)
 
     async def shutdown(self) -> None:
         """Ask the background process of the site to end everything."""

@@ -7,9 +7,9 @@ from typing import Final
 
 from cluster.actors.remote import Handle
 from cluster.control.membership import MinerState
-from cluster.views import AccountView, MinerView
+from cluster.views import MinerTally, MinerView
 
-Tallies = dict[bytes, tuple[int, int, AccountView]]
+_NOTHING: Final = MinerTally(slots_verified=0, blocks=0, balance="0")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -49,9 +49,9 @@ class MinerRecord:
         if self.state is MinerState.WORKING:
             self.state = MinerState.IDLE
 
-    def view(self, tallies: Tallies, names: Mapping[str, str]) -> MinerView:
+    def view(self, tallies: Mapping[bytes, MinerTally], names: Mapping[str, str]) -> MinerView:
         """The miner for people. `names` of jobs by id."""
-        slots, blocks, account = tallies.get(self.key or b"", (0, 0, None))
+        tally = tallies.get(self.key or b"", _NOTHING)
         return MinerView(
             miner="" if self.key is None else self.key.hex(),
             name=self.name,
@@ -61,10 +61,12 @@ class MinerRecord:
             state=self.state.value,
             job=self.job,
             reason=self._reason(names),
-            slots_verified=slots,
+            slots_verified=tally.slots_verified,
             slots_run=self.slots_run,
-            blocks=blocks,
-            credits=account.balance if account else "0",
+            slots_unsettled=tally.slots_unsettled,
+            unpaid=tally.unpaid,
+            blocks=tally.blocks,
+            credits=tally.balance,
         )
 
     def _reason(self, names: Mapping[str, str]) -> str:

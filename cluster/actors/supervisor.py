@@ -16,15 +16,15 @@ from cluster.actors.remote import Handle, cause_of, find_actor
 from cluster.actors.vigil import Heart
 from cluster.config import HomeLayout
 from cluster.errors import NotFoundError
-from cluster.logs import configure_logging
+from cluster.logs import about, configure_logging
 from cluster.metrics import AUDITS, AUDITS_WAITING, BLOCKS, CHAIN_HEIGHT, TRANSACTIONS_WAITING
 from cluster.node.disputes import Disputes
 from cluster.node.job_files import JobFiles
 from cluster.node.ports import Checkpoint, FlatState, JobOpening, JobProgress
-from cluster.node.site_views import account_view, block_view, job_view, ordered_jobs, tip_view
+from cluster.node.site_views import account_view, block_view, job_view, miner_tallies, ordered_jobs, tip_view
 from cluster.node.supervisor import Fraud
 from cluster.node.training import Segments
-from cluster.views import AccountView, BlockView, ChainTipView, JobView
+from cluster.views import AccountView, BlockView, ChainTipView, JobView, MinerTally
 from cluster.wiring import open_supervisor
 from consensus.chain.acceptance import Candidate
 from consensus.crypto.signing import decode_signed
@@ -130,7 +130,9 @@ class Supervisor:
                 raise
         block = candidate.block
         self._meters.add(BLOCKS, kind=block.header.mechanism)
-        _log.info("block %d by %s is final", block.header.height, block.header.producer.hex()[:16])
+        won = None if candidate.replay is None else decode(decode_signed(candidate.replay.report).body, SlotReport)
+        where = {} if won is None else about(won.job, won.round, won.slot)
+        _log.info("block %d by %s is final", block.header.height, block.header.producer.hex()[:16], extra=where)
         return block.hash.hex()
 
     async def _judge(self, data: bytes) -> Candidate:
@@ -169,7 +171,8 @@ class Supervisor:
             verifier = await self._verifier(report.job)
             verdict: Verdict = await verifier.replay.remote(report, found[0])
         except ray.exceptions.RayError as error:
-            _log.warning("a replay of round %d could not be done: %s", report.round, cause_of(error))
+            where = about(report.job, report.round, report.slot)
+            _log.warning("a replay could not be done: %s", cause_of(error), extra=where)
             return None
         return verdict
 
@@ -198,7 +201,9 @@ class Supervisor:
             outcome = "impossible" if verdict is None else verdict.outcome.value
             self._meters.add(AUDITS, outcome=outcome)
             if verdict is None or verdict.outcome is Outcome.INCONCLUSIVE:
-                self._node.postpone_audit(slot)
+                why = "its state or the verifier is not there" if verdict is None else f"inconclusive: {verdict.detail}"
+                _log.warning("a drawn slot is not replayed yet: %s", why, extra=about(slot.job, slot.round, slot.slot))
+                self._node.postpone_audit(slot, why)
                 await asyncio.sleep(_RETRY_S)
                 continue
             fraud = self._node.record_audit(slot, verdict)
@@ -228,7 +233,7 @@ class Supervisor:
     def _note_closed(self, job: JobId, task: asyncio.Task[None]) -> None:
         del self._closing[job]
         if not task.cancelled() and (error := task.exception()) is not None:
-            _log.error("a job could not be closed", exc_info=error, extra={"job": job.hex()})
+            _log.error("a job could not be closed", exc_info=error, extra=about(job))
 
     async def _close(self, job: JobId, outcome: JobStatus, reason: str) -> None:
         try:
@@ -239,7 +244,7 @@ class Supervisor:
             if isinstance(cause, DivergedStateError):
                 self._node.close_job(job, JobStatus.FAILED, str(cause), ())
                 return
-            _log.warning("job %s could not be closed yet: %s", job.hex()[:16], cause)
+            _log.warning("the job could not be closed yet: %s", cause, extra=about(job))
             await asyncio.sleep(_RETRY_S)
 
     async def _test(self, job: JobId) -> tuple[Metric, ...]:
@@ -342,11 +347,9 @@ class Supervisor:
         """One account."""
         return account_view(self._node, PublicKey(address))
 
-    async def tallies(self, miners: Sequence[bytes]) -> dict[bytes, tuple[int, int, AccountView]]:
-        """Verified slots, blocks and account of each miner."""
-        tallies = self._node.tallies
-        keys = [PublicKey(miner) for miner in miners]
-        return {k: (tallies.slots_verified[k], tallies.blocks_mined[k], account_view(self._node, k)) for k in keys}
+    async def tallies(self, miners: Sequence[bytes]) -> dict[bytes, MinerTally]:
+        """Verified and unpaid slots, blocks and balance of each miner."""
+        return miner_tallies(self._node, [PublicKey(miner) for miner in miners])
 
     async def blocks(self, start: int, count: int) -> tuple[BlockView, ...]:
         """Final blocks from a height on."""

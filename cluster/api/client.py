@@ -28,6 +28,7 @@ from cluster.views import (
     ErrorView,
     JobView,
     LogLine,
+    LogQuery,
     MinerView,
     ScaleView,
     SiteView,
@@ -119,8 +120,9 @@ class GatewayClient:
             if answer.length:
                 raise UnreachableError(f"the site stopped {answer.length} bytes before the end", code="cut-short")
 
-    def logs(self, job: str | None = None, role: str | None = None, tail: int = 100) -> tuple[LogLine, ...]:
-        return self._get("/v1/logs", tuple[LogLine, ...], {"job": job, "role": role, "tail": tail})
+    def logs(self, query: LogQuery | None = None, tail: int = 100) -> tuple[LogLine, ...]:
+        wanted = msgspec.structs.asdict(query or LogQuery())
+        return self._get("/v1/logs", tuple[LogLine, ...], {**wanted, "tail": tail})
 
     def shutdown(self) -> None:
         self._ask("POST", "/v1/shutdown")

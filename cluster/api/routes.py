@@ -17,6 +17,7 @@ from cluster.api.encoding import (
 )
 from cluster.api.service import SiteService, Submission
 from cluster.errors import NotFoundError
+from cluster.views import LogQuery
 
 MAX_BLOCKS = 1_000
 MAX_LOG_LINES = 10_000
@@ -59,9 +60,13 @@ def site_routes(service: SiteService) -> APIRouter:
 
     @router.get("/logs")
     async def logs(
-        job: SomeJob = None, role: Role = None, tail: Annotated[int, Query(ge=0, le=MAX_LOG_LINES)] = 100
+        job: SomeJob = None,
+        role: Role = None,
+        round_number: Annotated[int | None, Query(alias="round", ge=0)] = None,
+        slot: Annotated[int | None, Query(ge=0)] = None,
+        tail: Annotated[int, Query(ge=0, le=MAX_LOG_LINES)] = 100,
     ) -> Response:
-        return json_response(await service.logs(job, role, tail))
+        return json_response(await service.logs(LogQuery(job=job, role=role, round=round_number, slot=slot), tail))
 
     @router.post("/shutdown")
     async def shutdown() -> Response:

@@ -10,6 +10,7 @@ from cluster.views import (
     BlockView,
     JobView,
     LogLine,
+    LogQuery,
     MinerView,
     ScaleView,
     SiteView,
@@ -78,6 +79,6 @@ class SiteService(Protocol):
         """The state's bytes in 256 KiB chunks, in order."""
         ...
 
-    async def logs(self, job: str | None, role: str | None, tail: int) -> tuple[LogLine, ...]: ...
+    async def logs(self, query: LogQuery, tail: int) -> tuple[LogLine, ...]: ...
 
     async def shutdown(self) -> None: ...

@@ -1,5 +1,6 @@
 """Commands about jobs: submit, jobs, logs, cancel, fetch, audit."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -13,7 +14,9 @@ from cluster.wallet.names import CLIENT_KEY
 
 SUBMIT_EXAMPLES = examples("pouw submit examples/digits.yaml", "pouw submit digits.yaml --wait --json")
 JOBS_EXAMPLES = examples("pouw jobs", "pouw jobs --json")
-LOGS_EXAMPLES = examples("pouw logs", "pouw logs 3f2a --follow", "pouw logs --role miner --tail 20")
+LOGS_EXAMPLES = examples(
+    "pouw logs", "pouw logs 3f2a --follow", "pouw logs --role miner --tail 20", "pouw logs 3f2a --round 17 --slot 2"
+)
 CANCEL_EXAMPLES = examples("pouw cancel 3f2a", "pouw cancel digits")
 FETCH_EXAMPLES = examples("pouw fetch 3f2a -o digits.safetensors")
 AUDIT_EXAMPLES = examples("pouw audit 3f2a --sample 0.1", "pouw audit 3f2a --sample 1 --json")
@@ -52,7 +55,10 @@ def list_jobs(as_json: AsJson = False) -> None:
 
 def logs(
     job: Annotated[str | None, typer.Argument(metavar="[JOB]", help="Only lines about this job.")] = None,
-    role: Annotated[str | None, typer.Option(help="Only lines of this role, such as miner.")] = None,
+    *,
+    role: Annotated[str | None, typer.Option(help="Only lines of this role, such as miner or miner-0.")] = None,
+    round_number: Annotated[int | None, typer.Option("--round", min=0, help="Only lines about this round.")] = None,
+    slot: Annotated[int | None, typer.Option(min=0, help="Only lines about this slot.")] = None,
     tail: Annotated[int, typer.Option(min=0, max=10_000, help="How many of the last lines.")] = 100,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with new lines until Ctrl-C.")] = False,
     as_json: AsJson = False,
@@ -63,16 +69,18 @@ def logs(
     from cluster.client.connection import connect
     from cluster.client.finding import find_job
     from cluster.client.log_tail import follow_logs
+    from cluster.views import LogQuery
 
     client = connect(home_from_environment())
     job_id = find_job(client, job).job_id if job else None
+    query = LogQuery(job=job_id, role=role, round=round_number, slot=slot)
     if follow:
-        for line in follow_logs(client, job_id, role, tail):
+        for line in follow_logs(partial(client.logs, query), tail):
             show(line, as_json, print_log_line)
     elif as_json:
-        emit(client.logs(job_id, role, tail))
+        emit(client.logs(query, tail))
     else:
-        for line in client.logs(job_id, role, tail):
+        for line in client.logs(query, tail):
             print_log_line(line)
 
 

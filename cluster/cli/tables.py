@@ -92,15 +92,17 @@ def print_miners(miners: Sequence[MinerView]) -> None:
             each.node,
             each.device,
             each.state,
+            each.job[:SHORT] if each.job else "",
             f"{each.slots_verified}/{each.slots_run}",
+            each.slots_unsettled,
             each.blocks,
             each.credits,
-            each.reason,
+            "; ".join(filter(None, (each.reason, each.unpaid and f"unpaid: {each.unpaid}"))),
         )
         for each in miners
     )
-    columns = ("miner", "pid", "node", "device", "state", "verified/run", "blocks", "credits", "reason")
-    print_table(columns, rows, frozenset({"pid", "verified/run", "blocks", "credits"}))
+    columns = ("miner", "pid", "node", "device", "state", "job", "paid/run", "unpaid", "blocks", "credits", "reason")
+    print_table(columns, rows, frozenset({"pid", "paid/run", "unpaid", "blocks", "credits"}))
 
 
 def print_blocks(blocks: Sequence[BlockView]) -> None:

@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
-from cluster.api.client import GatewayClient
 from cluster.views import LogLine
 
 POLL_S: Final = 1.0
@@ -13,22 +12,20 @@ _REMEMBERED: Final = 50
 
 
 def follow_logs(
-    client: GatewayClient,
-    job: str | None,
-    role: str | None,
+    load: Callable[[int], Sequence[LogLine]],
     tail: int,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Iterator[LogLine]:
-    """The last `tail` lines, then new ones without end.
+    """The last `tail` lines, then new ones without end. `load` gives so many of the last lines.
 
     Raises:
         UnreachableError: the site went away.
     """
-    lines = client.logs(job, role, max(tail, _REMEMBERED))
+    lines = load(max(tail, _REMEMBERED))
     yield from lines[max(len(lines) - tail, 0) :]
     while True:
         sleep(POLL_S)
-        window = client.logs(job, role, _WINDOW)
+        window = load(_WINDOW)
         yield from new_lines(lines, window)
         lines = window
 

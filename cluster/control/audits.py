@@ -43,6 +43,8 @@ class AuditBook:
     _rounds: dict[Digest, deque[_Round]] = field(default_factory=dict)
     _due: deque[SlotRef] = field(default_factory=deque)
     _suspect: set[Digest] = field(default_factory=set)
+    _troubles: dict[Digest, str] = field(default_factory=dict)
+    """By job, why the latest replay that was tried could not be done."""
 
     def add_round(
         self, job: Digest, number: int, slots: Iterable[SlotCommit], beacon: Digest, audit_ppm: int
@@ -70,7 +72,7 @@ class AuditBook:
         """Take the oldest slot that has to be replayed."""
         return self._due.popleft() if self._due else None
 
-    def put_back(self, slot: SlotRef) -> None:
+    def put_back(self, slot: SlotRef, why: str = "") -> None:
         """The replay could not be done now: it comes first in its job again, after the other jobs' slots.
 
         What was discarded meanwhile is not put back.
@@ -79,9 +81,11 @@ class AuditBook:
             others = [each for each in self._due if each.job != slot.job]
             own = [each for each in self._due if each.job == slot.job]
             self._due = deque([*others, slot, *own])
+            self._troubles[slot.job] = why
 
     def record_match(self, slot: SlotRef) -> None:
         """A replay came to the same bits. It says nothing of a report that has taken this one's place meanwhile."""
+        self._troubles.pop(slot.job, None)
         for entry in self._rounds.get(slot.job, ()):
             if slot in entry.waiting:
                 entry.waiting.discard(slot)
@@ -116,6 +120,7 @@ class AuditBook:
     def close(self, job: Digest) -> None:
         """The job is over."""
         self._suspect.discard(job)
+        self._troubles.pop(job, None)
         self._rounds.pop(job, None)
         self._due = deque(s for s in self._due if s.job != job)
 
@@ -126,8 +131,16 @@ class AuditBook:
     def clear(self) -> None:
         """Forget everything."""
         self._suspect.clear()
+        self._troubles.clear()
         self._rounds.clear()
         self._due.clear()
+
+    def explain_open(self, job: Digest) -> str:
+        """What a job's settlement waits for, in words; empty if for no replay."""
+        waiting = sum(len(entry.waiting) for entry in self._rounds.get(job, ()))
+        trouble = self._troubles.get(job, "")
+        words = f"{waiting} drawn slots wait for their replay"
+        return "" if not waiting else f"{words} ({trouble})" if trouble else words
 
     @property
     def backlog(self) -> int:

@@ -28,6 +28,7 @@ from cluster.control.rounds import (
     step,
 )
 from cluster.control.slots import Attempt, MinerId
+from cluster.logs import about
 from cluster.metrics import Meters, NoMeters, job_label
 from cluster.node.commits import CommitQueue
 from cluster.node.ports import (
@@ -204,7 +205,7 @@ class CoordinatorNode:
                 case Assign():
                     self._begin_call(effect)
                 case Release(miner=miner):
-                    _log.info("miner %s has nothing left to do here", miner.hex()[:16])
+                    _log.info("miner %s has nothing left to do here", miner.hex()[:16], extra=about(self._job))
                 case Aggregate(winners=winners):
                     await self._finish_round(winners)
 
@@ -290,7 +291,7 @@ class CoordinatorNode:
             self._check_reproduced(checkpoint.round, digest)
         self._handles.clear()
         self._epoch += 1
-        _log.info("running from round %d; %d are committed", checkpoint.round, self._progress.next_round)
+        _log.info("running; %d are committed", self._progress.next_round, extra=about(self._job, checkpoint.round))
         await self._open_round(checkpoint.round, digest, self._ports.publish(checkpoint.state), checkpoint.state.size)
 
     async def _load_checkpoint(self) -> Checkpoint:

@@ -4,6 +4,7 @@ import logging
 from dataclasses import dataclass, field
 from typing import Final
 
+from cluster.logs import about
 from cluster.node.ports import FlatState, JobOpening, SlotReply
 from cluster.node.training import Segments, job_program, open_part
 from consensus.crypto.keys import Signer
@@ -110,7 +111,7 @@ class MinerNode:
         seal = find_seal(assignment, report, signed_report, commitment=usable.report, header=header, params=self.params)
         if seal is None:
             return None
-        _log.info("found a block at height %d in round %d, slot %d", header.height, report.round, report.slot)
+        _log.info("found a block at height %d", header.height, extra=about(report.job, report.round, report.slot))
         self.templates.drop()
         return encode(Block(header=header, seal=encode(seal), transactions=usable.template.transactions))
 

@@ -1,8 +1,11 @@
 """What a supervisor knows, as views: jobs, accounts, blocks and the tip of the chain."""
 
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
 from cluster.credits import format_credits
 from cluster.node.supervisor import SupervisorNode, open_message
-from cluster.views import AccountView, BlockView, ChainTipView, JobView
+from cluster.views import AccountView, BlockView, ChainTipView, JobView, MinerTally
 from consensus.crypto.signing import decode_signed
 from consensus.ledger.entries import JobAccount, JobStatus
 from consensus.ledger.rewards import MINED
@@ -10,6 +13,7 @@ from consensus.mechanisms.pouw.seal import open_seal
 from consensus.primitives.encoding import Record
 from consensus.primitives.integers import Digest, PublicKey
 from consensus.records.block import Block
+from consensus.records.work import RoundCommit
 from jobs.float_bits import bits_value
 
 
@@ -53,7 +57,7 @@ def job_view(node: SupervisorNode, job: Digest, account: JobAccount) -> JobView:
         client=account.client.hex(),
         reward=format_credits(account.reward),
         paid=format_credits(account.paid),
-        reason=account.reason or _closing_reason(account),
+        reason=account.reason or _closing_reason(node, job, account),
         blocks=node.tallies.blocks_of_job[job],
         audits_matched=node.tallies.audits_matched[job],
         audits_mismatched=node.tallies.frauds[job],
@@ -65,11 +69,50 @@ def _test_figures(account: JobAccount) -> dict[str, float]:
     return {f"test_{metric.name}": metric.value / metric.scale for metric in account.metrics}
 
 
-def _closing_reason(account: JobAccount) -> str:
+def _closing_reason(node: SupervisorNode, job: Digest, account: JobAccount) -> str:
     if account.status is JobStatus.RUNNING and account.closing:
         waiting = account.next_round - account.settled_round
-        return f"trained; {waiting} rounds wait for audits" if waiting else "trained; is being evaluated"
+        if not waiting:
+            return "trained; is being evaluated"
+        return f"trained; {waiting} rounds wait: {node.audits.explain_open(job) or 'for the next blocks'}"
     return ""
+
+
+def miner_tallies(node: SupervisorNode, miners: Sequence[PublicKey]) -> dict[bytes, MinerTally]:
+    """What each miner has done, and what of it is not paid yet, and why."""
+    in_blocks = node.tallies.unsettled()
+    waiting: dict[Digest, Counter[PublicKey]] = {}
+    for commit in node.pool.messages(RoundCommit):
+        waiting.setdefault(commit.job, Counter()).update(slot.miner for slot in commit.slots)
+    return {miner: _miner_tally(node, miner, in_blocks, waiting) for miner in miners}
+
+
+def _miner_tally(
+    node: SupervisorNode,
+    miner: PublicKey,
+    in_blocks: Mapping[Digest, Counter[PublicKey]],
+    waiting: Mapping[Digest, Counter[PublicKey]],
+) -> MinerTally:
+    reasons: list[str] = []
+    unsettled = 0
+    for job in in_blocks.keys() | waiting.keys():
+        final, new = in_blocks.get(job, Counter())[miner], waiting.get(job, Counter())[miner]
+        unsettled += final + new
+        account = node.job(job)
+        name = job.hex()[:12] if account is None else account.name
+        if final:
+            reasons.append(f"{name}: {final} {node.audits.explain_open(job) or 'are settled by the next blocks'}")
+        if new:
+            reasons.append(f"{name}: {new} are in no block yet")
+    if unsettled and miner in node.excluded:
+        reasons = ["caught at a false slot: nothing more is paid"]
+    return MinerTally(
+        slots_verified=node.tallies.slots_verified[miner],
+        blocks=node.tallies.blocks_mined[miner],
+        balance=format_credits(node.pool.state.account(miner).balance),
+        slots_unsettled=unsettled,
+        unpaid="; ".join(sorted(reasons)),
+    )
 
 
 def ordered_jobs(node: SupervisorNode) -> list[tuple[Digest, JobAccount]]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from cluster.control.reports import ReportRules, check_report
 from cluster.control.rounds import Assign, Event, MinerExcluded, MinerLost, SlotFailed, SlotReported
+from cluster.logs import about
 from cluster.node.ports import (
     CoordinatorPorts,
     FlatState,
@@ -99,7 +100,8 @@ class SlotCaller:
         except TrainingDivergedError as error:
             return SlotOutcome(start=start, event=failed, diverged=error)
         except Exception:  # noqa: BLE001 - whatever a miner raises, it costs one slot and not the job
-            _log.exception("miner %s could not run a slot", effect.miner.hex()[:16])
+            where = about(self.job, start.round, effect.slot)
+            _log.exception("miner %s could not run the slot", effect.miner.hex()[:16], extra=where)
             return SlotOutcome(start=start, event=failed)
         return await self._judge(start, effect, assignment, reply)
 
@@ -113,7 +115,8 @@ class SlotCaller:
             else:
                 await asyncio.to_thread(check_bytes, reply.update, report, self.trainer)
         except ConsensusError as error:
-            _log.warning("refused a report of %s: %s", effect.miner.hex()[:16], error)
+            where = about(self.job, start.round, effect.slot)
+            _log.warning("refused a report of %s: %s", effect.miner.hex()[:16], error, extra=where)
             return SlotOutcome(start=start, event=MinerExcluded(miner=effect.miner), refusal=str(error))
         event = SlotReported(slot=effect.slot, attempt=effect.attempt, miner=effect.miner)
         return SlotOutcome(

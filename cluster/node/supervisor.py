@@ -13,6 +13,7 @@ from cluster.control.audits import SlotRef
 from cluster.control.pacing import RoundPace
 from cluster.control.reports import check_committed_reports
 from cluster.control.slots import MinerId
+from cluster.logs import about
 from cluster.node.chain_service import ChainService
 from cluster.node.mempool import Mempool
 from cluster.node.ports import JobProgress
@@ -203,22 +204,23 @@ class SupervisorNode:
             case Outcome.MISMATCH:
                 return self.prove_fraud(self._stores.reports.load_report(slot.report), verdict)
             case Outcome.INCONCLUSIVE:
-                self.postpone_audit(slot)
+                self.postpone_audit(slot, f"inconclusive: {verdict.detail}")
         return None
 
-    def postpone_audit(self, slot: SlotRef) -> None:
+    def postpone_audit(self, slot: SlotRef, why: str = "") -> None:
         """The state of this slot's round is not to be had yet, or only another replay class can tell."""
-        self.audits.put_back(slot)
+        self.audits.put_back(slot, why)
 
     def prove_fraud(self, report: Signed, verdict: Verdict) -> Fraud | None:
         """Put a report whose replay differs on the chain; None if the ledger does not take it (any more)."""
+        where = about(verdict.job, verdict.round, verdict.slot)
         message = ProveFraud(job=verdict.job, report=encode(report), code=(verdict.code or Reject.UPDATE).value)
         try:
             self._submit_own(message)
         except RejectedError as error:
-            _log.warning("evidence against %s was not taken: %s", report.signer.hex()[:16], error)
+            _log.warning("evidence against %s was not taken: %s", report.signer.hex()[:16], error, extra=where)
             return None
-        _log.warning("fraud by %s in round %d: %s", report.signer.hex()[:16], verdict.round, verdict.code)
+        _log.warning("fraud by %s: %s", report.signer.hex()[:16], verdict.code, extra=where)
         return Fraud(job=verdict.job, round=verdict.round, miner=MinerId(report.signer))
 
     def settle(self, job: JobId) -> None:

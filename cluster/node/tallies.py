@@ -51,6 +51,13 @@ class Tallies:
             values = {metric.name: metric.value / metric.scale for metric in commit.metrics}
             self.last_metrics.setdefault(commit.job, {}).update(values)
 
+    def unsettled(self) -> dict[Digest, Counter[PublicKey]]:
+        """By job, how many slots each miner has in committed rounds that are not settled."""
+        return {
+            job: Counter(miner for miners in rounds.values() for miner in miners)
+            for job, rounds in self._pending.items()
+        }
+
     def _settle(self, message: SettleRounds) -> None:
         self.audits_matched[message.job] += len(message.audited)
         rounds = self._pending.get(message.job, {})

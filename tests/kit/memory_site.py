@@ -16,6 +16,7 @@ from cluster.views import (
     ClusterView,
     JobView,
     LogLine,
+    LogQuery,
     MinerView,
     ProcessView,
     ScaleView,
@@ -185,8 +186,8 @@ class MemorySite:
         for start in range(0, len(self.state), CHUNK_BYTES):
             yield self.state[start : start + CHUNK_BYTES]
 
-    async def logs(self, job: str | None, role: str | None, tail: int) -> tuple[LogLine, ...]:
-        lines = tuple(line for line in self.lines if job in (None, line.job) and role in (None, line.role))
+    async def logs(self, query: LogQuery, tail: int) -> tuple[LogLine, ...]:
+        lines = tuple(line for line in self.lines if query.fits(line))
         return lines[len(lines) - min(tail, len(lines)) :]
 
     async def shutdown(self) -> None:

@@ -19,6 +19,7 @@ from cluster.errors import (
     UnreachableError,
     UsageError,
 )
+from cluster.views import LogQuery
 from cluster.wallet.transactions import sign_transfer
 from consensus.crypto.keys import SecretKey
 from consensus.errors import EncodingError, InvalidTransactionError, Reject, SignatureError
@@ -51,8 +52,8 @@ def test_scaling_and_shutdown_reach_the_site(served: ServedSite) -> None:
 
 def test_log_lines_are_filtered_by_the_site(served: ServedSite) -> None:
     assert served.client().logs(tail=2) == LINES[-2:]
-    assert served.client().logs(job=JOB_ID, role="miner", tail=0) == ()
-    assert served.client().logs(role="supervisor") == ()
+    assert served.client().logs(LogQuery(job=JOB_ID, role="miner"), tail=0) == ()
+    assert served.client().logs(LogQuery(role="supervisor")) == ()
 
 
 def test_a_transaction_is_taken_once(served: ServedSite) -> None:

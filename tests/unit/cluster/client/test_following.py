@@ -91,7 +91,7 @@ def test_following_starts_with_the_tail() -> None:
         def __init__(self) -> None:
             self.log = [line(number) for number in range(100)]
 
-        def logs(self, _job: str | None, _role: str | None, tail: int) -> tuple[LogLine, ...]:
+        def logs(self, tail: int) -> tuple[LogLine, ...]:
             return tuple(self.log[-tail:])
 
     source = Source()
@@ -99,5 +99,5 @@ def test_following_starts_with_the_tail() -> None:
     def grow(_seconds: float) -> None:
         source.log += [line(len(source.log)), line(len(source.log) + 1)]
 
-    lines = follow_logs(source, None, None, 2, grow)
+    lines = follow_logs(source.logs, 2, grow)
     assert [next(lines).time for _ in range(6)] == ["98", "99", "100", "101", "102", "103"]
