@@ -19,7 +19,7 @@ from cluster.launch.down import stop_site
 from cluster.launch.up import start_site
 from cluster.logs import read_logs
 from cluster.settings import SiteSettings
-from cluster.views import JobView
+from cluster.views import JobView, LogQuery
 from cluster.wallet.keystore import client_keystore
 from cluster.wallet.names import CLIENT_KEY
 from jobs.spec.job import JobSpec
@@ -74,7 +74,7 @@ def running_site(home: HomeLayout, settings: SiteSettings) -> Iterator[Site]:
         start_site(home, settings)
         yield Site(home, connect(home, {}))
     except Exception:
-        for line in read_logs(home, job=None, role=None, tail=_LOG_LINES):
+        for line in read_logs(home, LogQuery(), _LOG_LINES):
             print(f"  {line.time} {line.role} {line.level}: {line.message}", file=sys.stderr)
         raise
     finally:
