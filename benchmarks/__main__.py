@@ -12,8 +12,8 @@ from benchmarks.results import record, results_file
 from benchmarks.suite import FIGURES, modules_of
 from benchmarks.table import render
 
-_TIMEOUT_S: Final = 900.0
-_QUICK_TIMEOUT_S: Final = 300.0
+_TIMEOUT_S: Final = 3600.0
+_QUICK_TIMEOUT_S: Final = 900.0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

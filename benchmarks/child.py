@@ -31,11 +31,17 @@ class MeasurementError(Exception):
 
 
 def call(
-    module: str, arguments: Mapping[str, Value], *, timeout_s: float, cores: Sequence[int] | None = None
+    module: str,
+    arguments: Mapping[str, Value],
+    *,
+    timeout_s: float,
+    cores: Sequence[int] | None = None,
+    within: Sequence[str] = (),
 ) -> Results:
     """Run `module.measure(arguments)` in a process of the portable replay class, and return what it returns.
 
-    `cores`: the processor cores that it, and all it starts, may use.
+    `cores`: the processor cores that it, and all it starts, may use. `within`: a command that runs the command it is
+    followed by, in a network namespace for instance.
 
     Raises:
         MeasurementError: it failed or took longer than `timeout_s`.
@@ -43,7 +49,7 @@ def call(
     with tempfile.TemporaryDirectory(prefix="pouw-bench-call-") as folder:
         given, found = Path(folder, "given.json"), Path(folder, "found.json")
         given.write_text(json.dumps(dict(arguments)))
-        command = [sys.executable, "-m", "benchmarks.child", module, str(given), str(found)]
+        command = [*within, sys.executable, "-m", "benchmarks.child", module, str(given), str(found)]
         if cores is not None:
             command.append(",".join(str(core) for core in cores))
         process = subprocess.Popen(command, cwd=ROOT, env=_child_environment(), start_new_session=True)

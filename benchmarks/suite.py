@@ -52,6 +52,11 @@ FIGURES: Final = (
     _at_most(5.0, "many_miners_start_s", "many_miners", "starting 78 miners on this machine, seconds a miner"),
     _at_most(220.0, "many_miners_mib", "many_miners", "private memory of a miner with a tiny job, MiB"),
     _at_most(2.0, "many_miners_slowdown", "many_miners", "time of a round with 80 miners over that with 2, same cores"),
+    _at_most(6.0, "join_s", "join_time", "start of a new miner's process to its first slot, job running"),
+    _at_most(20.0, "scale_up_s", "join_time", "from 2 miners to 8 on two cores, until each has run a slot"),
+    _at_least(1.0, "hosts_same_digest", "separate_hosts", "1: same weights with a host cut off, and on slow links"),
+    _at_most(5.0, "hosts_cut_stall_s", "separate_hosts", "standstill when one host of four is cut off"),
+    _at_least(0.5, "hosts_slow_link_share", "separate_hosts", "rounds/s on links of 100 Mbit/s over unlimited ones"),
     _at_most(1.0, "miner_kill_lost_slots", "miner_kill", "slots run again after kill -9 of a miner, per kill"),
 )
 

@@ -47,6 +47,14 @@ def tiny_slots_job(miners: int, rounds: int, *, slots: int, examples: int) -> Jo
     return spec.model_copy(update={"train": train, "miners": MinersSpec(min=miners, max=miners)})
 
 
+def fixed_length_job(miners: int, rounds: int, local_steps: int = 8) -> JobSpec:
+    """0.5 million parameters (2 MB a state), two slots a miner; ends after `rounds`, checkpoints on the way."""
+    spec = small_gpt_job(local_steps, workers=2 * miners)
+    often = max(1, rounds // 10)
+    train = spec.train.model_copy(update={"rounds": rounds, "eval_every": rounds, "checkpoint_every": often})
+    return spec.model_copy(update={"name": "fixed-length", "train": train})
+
+
 def _job(
     name: str, model: dict[str, object], data: dict[str, object], local_steps: int, *, batch_size: int, slots: int
 ) -> JobSpec:
