@@ -46,6 +46,9 @@ class SiteSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Credits the operator's own key starts with."""
     replay_class: Literal["portable", "native"] = "portable"
     """In which the processes of this machine train and replay; a job that asks for the other one is refused."""
+    gcs_storage: Literal["memory", "rocksdb"] = "memory"
+    """Where Ray's control service keeps its tables. On `rocksdb` (alpha in Ray) it alone is started again when it dies;
+    in memory its death costs the whole site a new start from the data directory."""
     beacon: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")] | None = None
     """Fixes the start beacon of every job, for tests and comparisons. The chain says so."""
 

@@ -21,9 +21,19 @@ from typing import Final
 
 import msgspec
 
-from cluster.config import HOME_VARIABLE, HomeLayout, SiteFile, mark_process, remove_site_file, write_site_file
+from cluster.config import (
+    HOME_VARIABLE,
+    HomeLayout,
+    SiteFile,
+    mark_process,
+    read_site_file,
+    remove_site_file,
+    write_site_file,
+)
 from cluster.errors import ClusterError
 from cluster.launch.object_store import object_store_bytes
+from cluster.launch.ports import is_port_free
+from cluster.launch.ports import is_port_free
 from cluster.launch.ray_environment import ray_environment
 from cluster.secret_file import load_or_create_token, replace_secret
 from cluster.settings import SiteSettings
@@ -59,8 +69,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         settings = msgspec.json.decode(options.settings.read_bytes(), type=SiteSettings)
         with ExitStack() as running:
-            genesis = _start(home, settings, running, options.keeper or os.getpid())
-            if not _tend(stop, genesis):
+            ray_folder = tempfile.mkdtemp(prefix="pouw-")
+            running.callback(shutil.rmtree, ray_folder, ignore_errors=True)
+    os.environ.update(_control_service(home, settings, ray_folder))
+            genesis = _start(home, settings, running, ray_folder, options.keeper or os.getpid())
+            if not _tend(stop, genesis, can_restart_gcs=settings.gcs_storage == "rocksdb"):
+                shutil.rmtree(ray_folder, ignore_errors=True)
                 os._exit(RAY_LOST)  # nothing can be shut down in order any more
     except (ClusterError, StorageError, JobError) as error:
         _log.exception("the site could not be started")
@@ -89,13 +103,25 @@ def _stop_with_keeper(stop: threading.Event) -> None:
     stop.set()
 
 
-def _tend(stop: threading.Event, genesis: Genesis) -> bool:
+def _tend(stop: threading.Event, genesis: Genesis, *, can_restart_gcs: bool) -> bool:
     from cluster.launch.tending import tend_until
 
-    return tend_until(stop, _HANDLES[-1], genesis.chain_id)
+    return tend_until(stop, _HANDLES[-1], genesis.chain_id, can_restart_gcs=can_restart_gcs)
 
 
-def _start(home: HomeLayout, settings: SiteSettings, running: ExitStack, first_pid: int) -> Genesis:
+def _control_service(home: HomeLayout, settings: SiteSettings, ray_folder: str) -> dict[str, str]:
+    """Where Ray's control service listens, the same as before after a restart, and where it keeps its tables."""
+    before = read_site_file(home)
+    port = before.ray_address.rpartition(":")[2] if before is not None else "0"
+    kept = {"RAY_GCS_SERVER_PORT": port} if is_port_free(int(port), settings.node_ip) else {}
+    if settings.gcs_storage == "rocksdb":
+        folder = Path(ray_folder, "control-service")
+        folder.mkdir()
+        kept |= {"RAY_gcs_storage": "rocksdb", "RAY_gcs_storage_path": str(folder)}
+    return kept
+
+
+def _start(home: HomeLayout, settings: SiteSettings, running: ExitStack, ray_folder: str, first_pid: int) -> Genesis:
     """Bring the site up. `first_pid`: the process that stands for the site."""
     from cluster.wiring import create_chain
 
@@ -104,8 +130,7 @@ def _start(home: HomeLayout, settings: SiteSettings, running: ExitStack, first_p
     _set_environment(home, settings)
     import ray
 
-    ray_folder = tempfile.mkdtemp(prefix="pouw-")
-    running.callback(shutil.rmtree, ray_folder, ignore_errors=True)
+    os.environ.update(_control_service(home, settings, ray_folder))
     context = ray.init(
         address="local",
         namespace="pouw",

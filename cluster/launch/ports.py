@@ -10,12 +10,12 @@ from cluster.settings import DEFAULT_PORT
 LOOPBACK: Final = "127.0.0.1"
 
 
-def is_port_free(port: int) -> bool:
-    """Whether somebody could listen on this loopback port now."""
+def is_port_free(port: int, address: str = LOOPBACK) -> bool:
+    """Whether somebody could listen on this port now."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((LOOPBACK, port))
+            probe.bind((address, port))
         except OSError as error:
             if error.errno in {errno.EADDRINUSE, errno.EACCES}:
                 return False

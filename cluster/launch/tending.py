@@ -1,8 +1,8 @@
 """What the host process does while its site runs: watches over the gateway, and over Ray's own processes.
 
 The gateway tends every other role; a frozen one is killed here, Ray starts it again, and here it is told to serve.
-Ray's processes cannot be replaced one by one: when one of them is gone the host ends, and its keeper starts the site
-anew.
+Ray's control service can be started again if it keeps its tables on disk. When another of Ray's processes is gone, the
+host ends, and its keeper starts the site anew.
 """
 
 import asyncio
@@ -24,20 +24,21 @@ from consensus.primitives.integers import Digest
 _GATEWAY: Final = Patience(silent_s=2.5, dead_s=8.0)
 _LOOK_S: Final = 0.25
 _RETRY_S: Final = 1.0
-_DAEMONS: Final = ("raylet", "gcs_server")
+_GCS: Final = "gcs_server"
+_DAEMONS: Final = ("raylet", _GCS)
 _DRAWN_BYTES: Final = 32
 
 _log = logging.getLogger("pouw.host")
 
 
-def tend_until(stop: threading.Event, gateway: Handle, chain_id: Digest) -> bool:
+def tend_until(stop: threading.Event, gateway: Handle, chain_id: Digest, *, can_restart_gcs: bool = False) -> bool:
     """Tend a running site. Returns True when `stop` is set, False when the site cannot go on as it is."""
-    return asyncio.run(_Tending(gateway, chain_id).run(stop))
+    return asyncio.run(_Tending(gateway, chain_id, can_restart_gcs=can_restart_gcs).run(stop))
 
 
 class _Tending:
-    def __init__(self, gateway: Handle, chain_id: Digest) -> None:
-        self._gateway = gateway
+    def __init__(self, gateway: Handle, chain_id: Digest, *, can_restart_gcs: bool) -> None:
+        self._gateway, self._can_restart_gcs = gateway, can_restart_gcs
         self._vigil = Vigil(
             chain_id=chain_id, watch=Digest(secrets.token_bytes(_DRAWN_BYTES)), on_change=self._on_change
         )
@@ -51,6 +52,14 @@ class _Tending:
         try:
             while not stop.is_set():
                 lost = [name for name, mark in daemons.items() if not mark.is_alive]
+                if lost == [_GCS] and self._can_restart_gcs:
+                    _restart_gcs()
+                    daemons = _ray_daemons()
+                    continue
+                if lost == [_GCS] and self._can_restart_gcs:
+                    _restart_gcs()
+                    daemons = _ray_daemons()
+                    continue
                 if lost or not self._has_gateway or watching.done():
                     _log.error("the site is started again: %s is gone", " and ".join(lost) or GATEWAY)
                     return False
@@ -78,6 +87,22 @@ class _Tending:
                 await asyncio.sleep(_RETRY_S)
             else:
                 return
+
+
+def _restart_gcs() -> None:
+    """Ray's control service again, at its address and with its tables. Ray has no public call for it."""
+    node = ray._private.worker._global_node  # noqa: SLF001
+    node.kill_gcs_server(check_alive=False)
+    node.start_gcs_server()
+    _log.warning("Ray's control service had ended and was started again")
+
+
+def _restart_gcs() -> None:
+    """Ray's control service again, at its address and with its tables. Ray has no public call for it."""
+    node = ray._private.worker._global_node  # noqa: SLF001
+    node.kill_gcs_server(check_alive=False)
+    node.start_gcs_server()
+    _log.warning("Ray's control service had ended and was started again")
 
 
 def _ray_daemons() -> dict[str, ProcessMark]:
