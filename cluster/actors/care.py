@@ -14,15 +14,17 @@ from typing import Final
 import msgspec
 import ray
 
+from cluster.actors.capacity import measure_miner_bytes, measure_rooms
 from cluster.actors.coordinator import CoordinatorStatus
 from cluster.actors.job_care import JobCare
 from cluster.actors.miner import Miner
 from cluster.actors.miner_record import MinerRecord
 from cluster.actors.names import SUPERVISOR, VERIFIER, coordinator_name
-from cluster.actors.nodes import Places
+from cluster.actors.nodes import Places, own_address
 from cluster.actors.remote import Handle, cause_of, require_actor, spawn
 from cluster.actors.site_meters import SiteMeters
 from cluster.actors.vigil import Change, Gone, Vigil
+from cluster.control.capacity import check_scale
 from cluster.control.heartbeats import Died, FellSilent, Heard, Patience
 from cluster.control.membership import MinerState, is_miner_name, plan_membership
 from cluster.metrics import HEARTBEATS_MISSED, Meters, NoMeters
@@ -64,6 +66,14 @@ class SiteCare:
         self.vigil = Vigil(chain_id=Digest(self.chain_id), watch=watch, on_change=self._on_change)
         self.jobs = JobCare(home=self.home, chain_id=self.chain_id)
         self._gauges = SiteMeters(meters=self.meters)
+
+    def check_scale(self, desired: int) -> None:
+        """Whether the machines have room for so many. Raises UsageError, ConflictError."""
+        counted = [miner for miner in list(self.miners.values()) if miner.is_counted]
+        home = [miner.pid for miner in counted if miner.pid and miner.node == own_address()]
+        size = measure_miner_bytes(home)
+        rooms = measure_rooms(self.places, [miner.node for miner in counted], size)
+        check_scale(desired, max(len(counted), self.desired), rooms, size)
 
     def scale(self, desired: int) -> None:
         """So many miners are wanted from now on."""

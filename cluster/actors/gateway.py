@@ -149,7 +149,12 @@ class Gateway:
         return tuple(miner.view(tallies, names) for miner in self._care.miners.values())
 
     async def scale(self, desired: int) -> ScaleView:
-        """Have so many miners; those too many finish what they hold first."""
+        """Have so many miners; those too many finish what they hold first.
+
+        Raises:
+            UsageError, ConflictError: not so many. Nothing has changed then.
+        """
+        await asyncio.to_thread(self._care.check_scale, desired)
         self._remember(miners=desired)
         self._care.scale(desired)
         return self._care.scale_view()

@@ -16,12 +16,12 @@ from cluster.api.encoding import (
     read_json,
 )
 from cluster.api.service import SiteService, Submission
+from cluster.control.capacity import MOST_MINERS
 from cluster.errors import NotFoundError
 from cluster.views import LogQuery
 
 MAX_BLOCKS = 1_000
 MAX_LOG_LINES = 10_000
-MAX_MINERS = 4_096
 _OCTETS = "application/octet-stream"
 
 Digest = Annotated[str, Path(pattern="^[0-9a-f]{64}$")]
@@ -33,7 +33,7 @@ SomeJob = Annotated[str | None, Query(pattern="^[0-9a-f]{1,64}$")]
 class ScaleRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How many miners there should be."""
 
-    desired: Annotated[int, msgspec.Meta(ge=0, le=MAX_MINERS)]
+    desired: Annotated[int, msgspec.Meta(ge=1, le=MOST_MINERS)]
 
 
 def site_routes(service: SiteService) -> APIRouter:

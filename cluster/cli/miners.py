@@ -10,7 +10,7 @@ from cluster.cli.quick import QuickCommand
 from cluster.config import home_from_environment
 
 MINERS_EXAMPLES = examples("pouw miners", "pouw miners --json")
-SCALE_EXAMPLES = examples("pouw scale 4", "pouw scale 0")
+SCALE_EXAMPLES = examples("pouw scale 4", "pouw scale 1 --json")
 
 
 def miners(as_json: AsJson = False) -> None:
@@ -22,12 +22,14 @@ def miners(as_json: AsJson = False) -> None:
 
 
 def scale(
-    count: Annotated[int, typer.Argument(metavar="N", min=0, max=4096, help="How many miners there should be.")],
+    count: Annotated[int, typer.Argument(metavar="N", help="How many miners there should be, at least 1.")],
     as_json: AsJson = False,
 ) -> None:
     """Set the number of miners. New ones join the running jobs; those that leave finish their slot first."""
     from cluster.client.connection import connect
+    from cluster.control.capacity import check_count
 
+    check_count(count)
     view = connect(home_from_environment()).scale(count)
     words = f"{view.running} of {view.desired} miners are running"
     leaving = f", {view.draining} are leaving" if view.draining else ""
@@ -37,4 +39,5 @@ def scale(
 def register(app: typer.Typer) -> None:
     """Add this group's commands."""
     app.command("miners", cls=QuickCommand, epilog=MINERS_EXAMPLES)(miners)
-    app.command("scale", epilog=SCALE_EXAMPLES)(scale)
+    signed = {"ignore_unknown_options": True}  # so that -3 is a number and not an option
+    app.command("scale", epilog=SCALE_EXAMPLES, context_settings=signed)(scale)
