@@ -87,6 +87,36 @@ class HomeLayout:
         return self.site / "artifacts"
 
     @property
+    def tls(self) -> Path:
+        """Certificates of the site and of this machine; see launch/certificates."""
+        return self.site / "tls"
+
+    @property
+    def authority_key(self) -> Path:
+        return self.tls / "authority-key.pem"
+
+    @property
+    def authority_certificate(self) -> Path:
+        return self.tls / "authority.pem"
+
+    @property
+    def trusted_authority(self) -> Path:
+        return self.tls / "trusted.pem"
+
+    @property
+    def node_certificate(self) -> Path:
+        return self.tls / "node.pem"
+
+    @property
+    def node_key(self) -> Path:
+        return self.tls / "node-key.pem"
+
+    @property
+    def fleet_file(self) -> Path:
+        """The machines that `pouw up cluster.yaml` made nodes of this site."""
+        return self.site / "fleet.json"
+
+    @property
     def site_keys(self) -> Path:
         """Keys of the site's own roles."""
         return self.site / "keys"

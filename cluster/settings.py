@@ -1,23 +1,16 @@
-"""What an operator can choose about a site, read from `cluster.yaml` or given as options of `pouw up`.
+"""What an operator can choose about a site, in `cluster.yaml` (cluster_file) or as options of `pouw up`."""
 
-The file is Ray's own cluster file. Ray rejects top-level keys it does not know, so ours live under `metadata: pouw:`.
-"""
-
-import difflib
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Final, Literal
 
 import msgspec
 
-from cluster.errors import NotFoundError, UsageError
+from cluster.errors import UsageError
 from cluster.views import JsonValue
 
 DEFAULT_PORT: Final = 8470
 """Taken for the gateway when it is free and no other is asked for."""
-_MAX_FILE_BYTES: Final = 256 * 1024
-_SIMILAR: Final = 0.6
 _FIELD_IN_MESSAGE: Final = re.compile(r"^(?P<what>.*) - at `\$\.(?P<key>\w+)`$")
 
 
@@ -53,20 +46,23 @@ class SiteSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Fixes the start beacon of every job, for tests and comparisons. The chain says so."""
 
 
-def load_settings(path: Path) -> SiteSettings:
-    """Read the settings of a cluster file; what it does not mention has its default.
+class SshSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How `pouw up cluster.yaml` reaches the other machines, beyond what Ray's `auth` section says."""
 
-    Raises:
-        NotFoundError: no such file.
-        UsageError: not YAML, a key nobody knows, or a value out of range; says where and what was probably meant.
-    """
-    document = _load_yaml(path)
-    metadata = _mapping(document.get("metadata"), path, "metadata")
-    ours = dict(_mapping(metadata.get("pouw"), path, "metadata.pouw"))
-    provider = _mapping(document.get("provider"), path, "provider")
-    if "node_ip" not in ours and "head_ip" in provider:
-        ours["node_ip"] = provider["head_ip"]
-    return _convert(ours, path)
+    ssh_config: str | None = None
+    """A configuration file for ssh in the place of the user's own: port, known hosts, jump hosts."""
+    worker_command: Annotated[str, msgspec.Meta(min_length=1, max_length=1000)] = "pouw"
+    """The command there, as its shell reads it, such as `POUW_HOME=/srv/pouw /opt/pouw/bin/pouw`."""
+
+
+class WorkerHosts(msgspec.Struct, frozen=True, kw_only=True):
+    """The machines that the launcher makes nodes of the site, and how to reach them."""
+
+    addresses: tuple[str, ...]
+    ssh_user: str | None = None
+    ssh_private_key: str | None = None
+    ssh_proxy_command: str | None = None
+    ssh: SshSettings = SshSettings()
 
 
 def replace_settings(settings: SiteSettings, given: Mapping[str, JsonValue]) -> SiteSettings:
@@ -76,49 +72,13 @@ def replace_settings(settings: SiteSettings, given: Mapping[str, JsonValue]) -> 
         UsageError: a value is out of range.
     """
     current = msgspec.to_builtins(settings)
-    return _convert({**current, **{key: value for key, value in given.items() if value is not None}}, None)
+    return _convert({**current, **{key: value for key, value in given.items() if value is not None}})
 
 
-def _convert(values: Mapping[str, JsonValue], path: Path | None) -> SiteSettings:
-    where = f"{path}: metadata.pouw." if path else ""
-    known = SiteSettings.__struct_fields__
-    for key in values:
-        if key not in known:
-            close = difflib.get_close_matches(key, known, n=1, cutoff=_SIMILAR)
-            hint = f"did you mean {close[0]!r}?" if close else f"known are: {', '.join(known)}"
-            raise UsageError(f"{where}{key}: there is no such setting", hint=hint, code="settings")
+def _convert(values: Mapping[str, JsonValue]) -> SiteSettings:
     try:
         return msgspec.convert(values, type=SiteSettings)
     except msgspec.ValidationError as error:
         found = _FIELD_IN_MESSAGE.match(str(error))
         words = f"{found['key']}: {found['what']}" if found else str(error)
-        raise UsageError(f"{where}{words}", code="settings") from error
-
-
-def _load_yaml(path: Path) -> Mapping[str, JsonValue]:
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import MarkedYAMLError, YAMLError
-
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise NotFoundError(f"{path}: {error.strerror}", hint="name a cluster file, or none at all") from error
-    if len(data) > _MAX_FILE_BYTES:
-        raise UsageError(f"{path} is over {_MAX_FILE_BYTES} bytes", code="settings")
-    try:
-        document: JsonValue = YAML(typ="safe", pure=True).load(data)
-    except MarkedYAMLError as error:
-        line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
-        problem = str(error.problem).partition("\n")[0]
-        raise UsageError(f"{path}{line}: not YAML: {problem}", code="settings") from error
-    except (YAMLError, RecursionError) as error:
-        raise UsageError(f"{path}: not YAML: {type(error).__name__}", code="settings") from error
-    return _mapping(document, path, "the file")
-
-
-def _mapping(value: JsonValue, path: Path, name: str) -> Mapping[str, JsonValue]:
-    if value is None:
-        return {}
-    if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
-        raise UsageError(f"{path}: {name} must be a mapping of names to values", code="settings")
-    return value
+        raise UsageError(words, code="settings") from error

@@ -28,30 +28,46 @@ def up(  # noqa: PLR0917 - options of a command are parameters
     beacon: Annotated[str | None, typer.Option(metavar="HEX", help="Fix the start beacon (for comparisons).")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Start a site in the background. Returns when it is ready."""
+    """Start a site in the background. Returns when it is ready.
+
+    With a cluster file that names worker machines, these are made nodes of the site over ssh; if one of them cannot be,
+    nothing stays.
+    """
     from cluster.cli.progress import open_display, waiting
-    from cluster.cli.starting import print_up, view_of
-    from cluster.launch.up import start_site
-    from cluster.settings import SiteSettings, load_settings, replace_settings
+    from cluster.cli.starting import ask_to_stop, print_up, view_of
+    from cluster.cluster_file import ClusterFile, load_cluster_file
+    from cluster.launch.fleet import start_fleet
+    from cluster.settings import replace_settings
 
-    settings = load_settings(file) if file else SiteSettings()
+    asked = load_cluster_file(file) if file else ClusterFile()
     given = {"miners": miners, "supervisors": supervisors, "port": port, "beacon": beacon}
-    chosen, home = replace_settings(settings, given), home_from_environment()
+    chosen, home = replace_settings(asked.settings, given), home_from_environment()
     with open_display(as_json) as display:
-        site = start_site(home, chosen, tick=waiting(display, "starting the site"))
-    show(view_of(site, home), as_json, print_up)
+        site = start_fleet(home, chosen, asked.workers, ask_to_stop(home), waiting(display, "starting the site"))
+    workers = asked.workers.addresses if asked.workers else ()
+    show(view_of(site, home, workers), as_json, print_up)
 
 
-def down(as_json: AsJson = False) -> None:
-    """Stop the site. Also ends the worker node that `pouw join` started here."""
+def down(
+    node: Annotated[bool, typer.Option("--node", help="End only the worker node that pouw join started here.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Stop the site and the nodes started with it. Also ends the worker node that `pouw join` started here."""
     from cluster.cli.progress import open_display, waiting
     from cluster.cli.starting import ask_to_stop, print_down
-    from cluster.launch.down import stop_site
+    from cluster.launch.down import DownView
+    from cluster.launch.fleet import stop_fleet
+    from cluster.launch.join import leave_site
 
     home = home_from_environment()
     with open_display(as_json) as display:
-        view = stop_site(home, ask_to_stop(home), tick=waiting(display, "stopping the site"))
+        if node:
+            view = DownView(stopped=False, worker_pid=leave_site(home))
+        else:
+            view = stop_fleet(home, ask_to_stop(home), waiting(display, "stopping the site"))
     show(view, as_json, print_down)
+    if any(worker.error for worker in view.workers):
+        raise typer.Exit(1)
 
 
 def join(  # noqa: PLR0917 - options of a command are parameters

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Final
 
-from cluster.cli.output import say
+from cluster.cli.output import clean, say
 from cluster.client.connection import connect
 from cluster.config import HomeLayout, SiteFile
 from cluster.launch.down import DownView
@@ -12,7 +12,7 @@ from cluster.views import UpView
 _ASK_TIMEOUT_S: Final = 10.0
 
 
-def view_of(site: SiteFile, home: HomeLayout) -> UpView:
+def view_of(site: SiteFile, home: HomeLayout, workers: tuple[str, ...] = ()) -> UpView:
     """What `pouw up` tells about a site."""
     return UpView(
         address=site.address,
@@ -21,6 +21,8 @@ def view_of(site: SiteFile, home: HomeLayout) -> UpView:
         supervisors=site.supervisors,
         home=str(home.root),
         ray_address=site.ray_address,
+        chain_id=site.chain_id,
+        workers=workers,
     )
 
 
@@ -29,9 +31,11 @@ def print_up(view: UpView) -> None:
     say(f"the site is up at {view.address} with {view.miners} miners and {view.supervisors} supervisors")
     if view.dashboard:
         say(f"dashboard     {view.dashboard}")
+    if view.workers:
+        say(f"workers       {', '.join(view.workers)}")
     say(f"home          {view.home}")
     if view.ray_address:
-        say(f"add machines  pouw join {view.ray_address}")
+        say(f"add machines  pouw join {view.ray_address} --chain {view.chain_id}")
     say("next          pouw submit FILE, pouw status, pouw down")
 
 
@@ -51,5 +55,8 @@ def print_down(view: DownView) -> None:
         say(f"the site is down (process {view.pid} {ways[view.how]})")
     else:
         say("no site was running")
+    for worker in view.workers:
+        words = worker.error or (f"ended (process {worker.pid})" if worker.pid else "had no node any more")
+        say(f"worker {worker.address}: {clean(words)}")
     if view.worker_pid is not None:
         say(f"the worker node is down (process {view.worker_pid})")

@@ -15,6 +15,16 @@ TERMINATE_TIMEOUT_S: Final = 20.0
 KILL_TIMEOUT_S: Final = 10.0
 
 
+class WorkerDown(View, frozen=True):
+    """One machine that `pouw up cluster.yaml` had made a node."""
+
+    address: str
+    pid: int | None = None
+    """The node that ended there; None if none was running."""
+    error: str = ""
+    """Why it could not be ended."""
+
+
 class DownView(View, frozen=True):
     """What `pouw down` did."""
 
@@ -26,6 +36,8 @@ class DownView(View, frozen=True):
     """The background process that ended."""
     worker_pid: int | None = None
     """The worker node of this home (`pouw join`) that ended."""
+    workers: tuple[WorkerDown, ...] = ()
+    """The nodes on other machines that were started with this site."""
 
 
 def stop_site(

@@ -89,11 +89,15 @@ class RealSite:
         return run_pouw(self.home, *arguments, timeout_s=timeout_s)
 
 
-def run_pouw(home: HomeLayout, *arguments: str, timeout_s: float = 120.0) -> subprocess.CompletedProcess[str]:
-    """Run the installed command."""
+def run_pouw(
+    home: HomeLayout, *arguments: str, timeout_s: float = 120.0, given: str = ""
+) -> subprocess.CompletedProcess[str]:
+    """Run the installed command, with `given` on its standard input."""
     command = [str(Path(sys.executable).with_name("pouw")), *arguments]
     environment = {**os.environ, "POUW_HOME": str(home.root)}
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=timeout_s, check=False)
+    return subprocess.run(
+        command, env=environment, input=given, capture_output=True, text=True, timeout=timeout_s, check=False
+    )
 
 
 def wait_for(load: Callable[[], Value], is_done: Callable[[Value], bool], timeout_s: float) -> Value:

@@ -1,0 +1,123 @@
+"""A site on several machines: the head here, worker nodes over ssh; all of it comes up, or nothing stays.
+
+Ray's own launcher starts workers by a monitor on the head that holds the ssh keys, knows no token and begins with
+`ray stop` on every machine (docs/adr/0011-own-launcher.md). Here the machine that runs `pouw up` reaches the others, as
+its user could by hand: `pouw join` there, and `pouw down --node` at the end, which ends nothing else.
+"""
+
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final, TypeVar
+
+import msgspec
+
+from cluster.config import HomeLayout, SiteFile
+from cluster.errors import ClusterError
+from cluster.launch.down import DownView, WorkerDown, stop_site
+from cluster.launch.join import JoinView
+from cluster.launch.ssh import Machine
+from cluster.launch.up import start_site
+from cluster.secret_file import load_or_create_token, replace_secret
+from cluster.settings import SiteSettings, WorkerHosts
+from cluster.views import View
+
+_LOOK_S: Final = 60.0
+_JOIN_S: Final = 240.0
+_LEAVE_S: Final = 90.0
+_AT_ONCE: Final = 32
+Result = TypeVar("Result")
+Tick = Callable[[], None] | None
+Ask = Callable[[SiteFile], None]
+
+
+class _Found(View, frozen=True):
+    version: str
+
+
+def start_fleet(home: HomeLayout, settings: SiteSettings, hosts: WorkerHosts | None, ask: Ask, tick: Tick) -> SiteFile:
+    """Start the head here and a node on every machine of `hosts`; returns when all have joined.
+
+    Raises:
+        ClusterError: a machine cannot be reached, does not fit, or did not join; or as `start_site`. Everything that
+            was started is ended again.
+    """
+    if hosts is None:
+        return start_site(home, settings, tick=tick)
+    machines = [Machine(address=address, hosts=hosts) for address in hosts.addresses]
+    _raise_first(_on_all(machines, lambda machine: machine.pouw("version", _Found, timeout_s=_LOOK_S)))
+    site = start_site(home, settings, tick=tick)
+    try:
+        _join_all(home, site, machines)
+    except BaseException:
+        stop_fleet(home, ask)
+        raise
+    return site
+
+
+def stop_fleet(home: HomeLayout, ask: Ask, tick: Tick = None) -> DownView:
+    """Stop the site of this home, and the worker nodes that `start_fleet` made. What does not answer is reported."""
+    view = stop_site(home, ask, tick=tick)
+    hosts = _started_workers(home)
+    if hosts is None:
+        return view
+    machines = [Machine(address=address, hosts=hosts) for address in hosts.addresses]
+    ended = _on_all(machines, lambda machine: machine.pouw("down --node", DownView, timeout_s=_LEAVE_S))
+    workers = tuple(
+        WorkerDown(address=machine.address, error=str(found))
+        if isinstance(found, ClusterError)
+        else WorkerDown(address=machine.address, pid=found.worker_pid)
+        for machine, found in zip(machines, ended, strict=True)
+    )
+    left = tuple(worker.address for worker in workers if worker.error)
+    if left:
+        _record_workers(home, msgspec.structs.replace(hosts, addresses=left))
+    else:
+        home.fleet_file.unlink(missing_ok=True)
+    return msgspec.structs.replace(view, workers=workers)
+
+
+def _join_all(home: HomeLayout, site: SiteFile, machines: list[Machine]) -> None:
+    token = load_or_create_token(home.ray_token)
+    _record_workers(home, msgspec.structs.replace(machines[0].hosts, addresses=()))
+
+    def join(machine: Machine) -> JoinView:
+        arguments = f"join {site.ray_address} --node-ip {machine.address} --chain {site.chain_id} --token-stdin"
+        return machine.pouw(arguments, JoinView, secret=token + "\n", timeout_s=_JOIN_S)
+
+    results = _on_all(machines, join)
+    joined = tuple(
+        machine.address for machine, result in zip(machines, results, strict=True) if isinstance(result, JoinView)
+    )
+    _record_workers(home, msgspec.structs.replace(machines[0].hosts, addresses=joined))
+    _raise_first(results)
+
+
+def _on_all(machines: list[Machine], act: Callable[[Machine], Result]) -> list[Result | ClusterError]:
+    """Do something on all machines at once; what went wrong comes back in its place."""
+
+    def attempt(machine: Machine) -> Result | ClusterError:
+        try:
+            return act(machine)
+        except ClusterError as error:
+            return error
+
+    with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
+        return list(pool.map(attempt, machines))
+
+
+def _raise_first(results: Iterable[object]) -> None:
+    errors = [result for result in results if isinstance(result, ClusterError)]
+    if errors:
+        raise errors[0]
+
+
+def _record_workers(home: HomeLayout, hosts: WorkerHosts) -> None:
+    replace_secret(home.fleet_file, msgspec.json.encode(hosts))
+
+
+def _started_workers(home: HomeLayout) -> WorkerHosts | None:
+    try:
+        hosts = msgspec.json.decode(home.fleet_file.read_bytes(), type=WorkerHosts)
+    except FileNotFoundError:
+        return None
+    return hosts
