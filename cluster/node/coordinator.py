@@ -189,6 +189,7 @@ class CoordinatorNode:
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(_TICK_S)
+            self.meter.tick()
             if self.has_work and self.waiting_cause:
                 self.meter.stalled(_TICK_S)
             self.tell(Tick())

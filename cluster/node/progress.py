@@ -33,6 +33,7 @@ class ProgressMeter:
     metrics: dict[str, float] = field(default_factory=dict)
     _finished_s: deque[float] = field(default_factory=deque)
     _slots_s: deque[float] = field(default_factory=lambda: deque(maxlen=_SLOTS))
+    _kept_bytes: int = 0
     _idle_since_s: dict[MinerId, float] = field(default_factory=dict)
 
     def round_opened(self, number: int, digest: Digest) -> None:
@@ -69,7 +70,11 @@ class ProgressMeter:
 
     def states_kept(self, size_bytes: int) -> None:
         """So much is kept for audits."""
-        self.meters.set(RETAINED_BYTES, size_bytes, job=self.job)
+        self._kept_bytes = size_bytes
+
+    def tick(self) -> None:
+        """A gauge is shown only while it is set."""
+        self.meters.set(RETAINED_BYTES, self._kept_bytes, job=self.job)
 
     @property
     def slot_s(self) -> float | None:

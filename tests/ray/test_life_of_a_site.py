@@ -27,10 +27,11 @@ def balance(site: RealSite) -> Decimal:
 
 def test_jobs_wait_for_each_other_and_cancel_refunds(site: RealSite) -> None:
     before = balance(site)
-    first = site.submit(small_job("mlp", rounds=5000, name="long", reward=100))
+    first = site.submit(small_job("mlp", rounds=5000, name="long", reward=100, miners={"min": 2}))
     second = site.submit(small_job("mlp", name="queued", reward=7))
     assert site.job(second.job_id).state == "queued"
-    assert site.job(second.job_id).reason == "waits for long"
+    words = wait_for(lambda: site.job(second.job_id).reason, bool, 30)
+    assert words.endswith("needs 1 miner, 0 of 2 are not promised to long (2)")
     assert balance(site) == before - 107
     assert site.pouw("cancel", second.job_id).returncode == 0
     assert site.wait(second.job_id).state == "cancelled"
