@@ -8,7 +8,7 @@ from cluster.config import HomeLayout
 from cluster.node.supervisor import open_message
 from consensus.crypto.signing import decode_signed
 from consensus.primitives.encoding import decode
-from consensus.primitives.integers import Height
+from consensus.primitives.integers import Digest, Height
 from consensus.records.block import Block
 from consensus.records.transactions import SettleRounds
 from consensus.records.work import RoundCommit, SlotReport
@@ -41,6 +41,14 @@ def read_run(home: HomeLayout) -> StoredRun:
             audited=sum(len(m.audited) for m in _messages(blocks) if isinstance(m, SettleRounds)),
             extra_attempts={commit.round: extra for commit in commits if (extra := _extra(commit, reports))},
         )
+
+
+def read_state_digests(home: HomeLayout) -> dict[int, Digest]:
+    """The state after each round that is on the chain of a home whose site is down; the last word on each counts."""
+    with closing(LmdbStore.open(home.chain)) as store:
+        chain = ChainStore(store)
+        blocks = [chain.load_block(Height(height)) for height in range(1, chain.tip_height() + 1)]
+        return {m.round: m.state_out for m in _messages(blocks) if isinstance(m, RoundCommit)}
 
 
 def _messages(blocks: list[Block]) -> Iterator[object]:

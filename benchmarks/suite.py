@@ -58,6 +58,11 @@ FIGURES: Final = (
     _at_most(5.0, "hosts_cut_stall_s", "separate_hosts", "standstill when one host of four is cut off"),
     _at_least(0.5, "hosts_slow_link_share", "separate_hosts", "rounds/s on links of 100 Mbit/s over unlimited ones"),
     _at_most(1.0, "miner_kill_lost_slots", "miner_kill", "slots run again after kill -9 of a miner, per kill"),
+    _at_least(0.95, "chaos_throughput_kept", "chaos", "examples/s with a random fault every 20 s over undisturbed"),
+    _at_least(1.0, "chaos_same_digest", "chaos", "1: every round came to the same state in spite of the faults"),
+    _at_least(0.95, "chaos_kills_kept", "chaos", "examples/s with a miner killed every 20 s over undisturbed"),
+    _at_least(0.0, "chaos_ray_train_kept", "chaos", "the same of Ray Train elastic"),
+    _at_least(0.0, "chaos_torchft_kept", "chaos", "the same of torchft, where TORCHFT_PYTHON has it"),
 )
 
 

@@ -55,6 +55,13 @@ def fixed_length_job(miners: int, rounds: int, local_steps: int = 8) -> JobSpec:
     return spec.model_copy(update={"name": "fixed-length", "train": train})
 
 
+def chaos_job(workers: int) -> JobSpec:
+    """The small GPT, 8 local steps, with a checkpoint every ten rounds: what a killed coordinator goes back to."""
+    spec = small_gpt_job(8, workers=workers)
+    train = spec.train.model_copy(update={"checkpoint_every": 10})
+    return spec.model_copy(update={"name": "chaos", "train": train})
+
+
 def _job(
     name: str, model: dict[str, object], data: dict[str, object], local_steps: int, *, batch_size: int, slots: int
 ) -> JobSpec:

@@ -72,8 +72,8 @@ class _Member:
         self._pouw("join", self.address, "--node-ip", self.host.address, "--cpus", "1", "--json")
 
     def leave(self) -> None:
-        """`pouw down --node`; a node that is gone already is no error."""
-        self._pouw("down", "--node", "--json")
+        """`pouw down`; a node that is gone already is no error."""
+        self._pouw("down", "--json")
 
     def _pouw(self, *arguments: str) -> None:
         command = [str(Path(sys.executable).with_name("pouw")), *arguments]
