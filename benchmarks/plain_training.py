@@ -18,7 +18,12 @@ from jobs.training.state import initial_state
 
 
 def build_network(workload: Workload) -> nn.Module:
-    """The job's network, with weights of its own that start where the job's do."""
+    """The job's network, with weights of its own that start where the job's do.
+
+    Numbers below the smallest normal one count as zero, as they do in a job: computing with them takes many times as
+    long, and plain PyTorch does so unless it is told not to.
+    """
+    torch.set_flush_denormal(True)
     program = JobProgram(spec=workload.spec, manifest=workload.prepared.manifest, beacon=ZERO_DIGEST)
     network = build_model(workload.spec.model, workload.prepared.manifest).to_empty(device="cpu")
     state, layout = initial_state(program), model_layout(network)

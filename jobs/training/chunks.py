@@ -11,6 +11,7 @@ from typing import Final, ParamSpec, TypeVar
 
 from consensus.primitives.digest import CHUNK_BYTES, leaf_digest
 from consensus.primitives.integers import Digest
+from jobs.determinism import flush_denormals
 from jobs.layout import FLOAT_BYTES
 from jobs.training.memory import FloatArray, bytes_of
 
@@ -25,7 +26,9 @@ class ChunkPool:
 
     def __init__(self, threads: int) -> None:
         self.threads = threads
-        self._executor = ThreadPoolExecutor(max(1, threads - 1), thread_name_prefix="pouw-chunks")
+        self._executor = ThreadPoolExecutor(
+            max(1, threads - 1), thread_name_prefix="pouw-chunks", initializer=flush_denormals
+        )
 
     def submit(
         self, work: Callable[Arguments, Result], *args: Arguments.args, **kwargs: Arguments.kwargs

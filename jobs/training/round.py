@@ -12,7 +12,7 @@ import torch
 
 from consensus.primitives.digest import bulk_root
 from consensus.primitives.integers import Digest
-from jobs.determinism import activate
+from jobs.determinism import activate, flush_denormals
 from jobs.errors import ModelError
 from jobs.layout import optimizer_binding
 from jobs.models.build import build_model, model_layout
@@ -77,6 +77,7 @@ class RoundApplier:
         Raises:
             ModelError: no updates, a buffer of another size than the model's, or result memory that is read-only.
         """
+        flush_denormals()
         buffers = self._buffers(state, optimizer, updates, state_out, optimizer_out)
         rate = learning_rate(self._program.spec.train.optimizer, round_number, self._program.rounds)
         work = RoundPass(self.layout, buffers, self._optimizer.prepare(round_number + 1, rate))

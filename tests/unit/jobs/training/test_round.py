@@ -1,12 +1,14 @@
 """A round's end: updates in slot order, bits that no thread can change, digests of just the bytes that were read."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
 from jobs.errors import ModelError
 from jobs.layout import optimizer_digest, state_digest
 from jobs.training.memory import FloatArray, aligned_empty, bytes_of
-from jobs.training.round import RoundApplier
+from jobs.training.round import AppliedRound, RoundApplier
 from jobs.training.state import initial_state
 from tests.kit.training import CONVNET, DIGITS, MLP, Study, make_study, read_only
 
@@ -31,6 +33,22 @@ def test_bits_do_not_depend_on_threads(optimizer: dict[str, object]) -> None:
         applied = applier.apply(state, applier.initial_optimizer(), updates, 0, digest_optimizer=True)
         results.append((applied.state_digest, applied.optimizer_digest))
     assert results[0] == results[1] == results[2]
+
+
+@pytest.mark.parametrize("optimizer", [PLAIN, CLIPPED], ids=["plain", "clipped"])
+def test_numbers_near_zero_give_the_same_bits_in_every_thread(optimizer: dict[str, object]) -> None:
+    """A processor may take them for zero or not, as each thread was told."""
+    study = make_study(WIDE, DIGITS, optimizer=optimizer)
+    state, tiny = read_only(initial_state(study.program)), [update * 1e-39 for update in random_updates(study, 2)]
+
+    def apply(threads: int) -> AppliedRound:
+        applier = RoundApplier(study.program, threads=threads)
+        return applier.apply(state, applier.initial_optimizer(), tiny, 0, digest_optimizer=True)
+
+    with ThreadPoolExecutor() as elsewhere:
+        results = [apply(1), apply(5), elsewhere.submit(apply, 1).result(), elsewhere.submit(apply, 5).result()]
+    assert len({(result.state_digest, result.optimizer_digest) for result in results}) == 1
+    assert not results[0].optimizer.any()
 
 
 def test_updates_are_added_in_slot_order() -> None:
