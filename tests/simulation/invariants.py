@@ -113,12 +113,15 @@ def check_acknowledged(world: World, story: ChainStory) -> None:
 
 
 def check_headers(world: World, story: ChainStory) -> None:
-    """Invariant 10: a mined header was committed before its work was handed out, in a report that rounds name."""
+    """Invariant 10: a mined header was committed before its work was handed out, in a report that a round names.
+
+    The winning report itself need not be named: work that came too late for its round is work all the same.
+    """
     for block, opened in story.seals:
         assert opened.commitment.template == block.header.template_hash
         assert opened.commitment.miner == opened.report.miner == block.header.producer
         assert opened.report.round - opened.commitment.round >= world.genesis.params.commit_lead
-        assert {opened.signed_commitment.digest, opened.signed_report.digest} <= story.reports
+        assert opened.signed_commitment.digest in story.reports
 
 
 def check_same_after_restart(before: SupervisorNode, after: SupervisorNode) -> None:
