@@ -88,9 +88,9 @@ def explain_waiting(need: JobNeed, needs: Sequence[JobNeed], miners: int, names:
         return f"needs {_count(need.least)}, the site has {miners}: start more with 'pouw scale {need.least}'"
     if need.job in admit(needs, miners):
         return "is being started"
-    line = [each.job for each in queue(needs)]
+    line = [each.job for each in queue(needs) if each.least <= miners]
     place = (
-        f"number {line.index(need.job) + 1} of {len(line)} in the queue, worth {need.value / 1e6:g} credits a second"
+        f"number {line.index(need.job) + 1} of {len(line)} in the queue, worth {need.value / 1e6:.4g} credits a second"
     )
     holders = [each for each in needs if each.is_running and each.has_work]
     free = max(0, miners - sum(each.least for each in holders))

@@ -95,7 +95,7 @@ def test_what_waits_says_why_and_wrong_scaling_changes_nothing(site: RealSite) -
         lambda found: bool(found["second"] and found["large"]),
         30,
     )
-    assert "number 1 of 2 in the queue" in reasons["second"]
+    assert "number 1 of 1 in the queue" in reasons["second"]
     assert "needs 2 miners, 1 of 4 are not promised to first (3)" in reasons["second"]
     assert reasons["large"] == "needs 9 miners, the site has 4: start more with 'pouw scale 9'"
 

@@ -271,7 +271,7 @@ def test_reasons_say_place_and_what_is_missing() -> None:
     said = explain_waiting(jobs[1], jobs, 4, names)
     assert (
         said
-        == "number 1 of 2 in the queue, worth 2 credits a second: needs 2 miners, 1 of 4 are not promised to long (3)"
+        == "number 1 of 1 in the queue, worth 2 credits a second: needs 2 miners, 1 of 4 are not promised to long (3)"
     )
     assert explain_waiting(jobs[2], jobs, 4, names) == "needs 9 miners, the site has 4: start more with 'pouw scale 9'"
     assert explain_waiting(jobs[1], jobs, 5, names) == "is being started"
