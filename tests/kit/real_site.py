@@ -9,17 +9,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from cluster.api.client import GatewayClient
 from cluster.cli.starting import ask_to_stop
 from cluster.client.connection import connect
 from cluster.client.submission import submit_job
-from cluster.config import HomeLayout
+from cluster.config import HomeLayout, read_site_file
+from cluster.errors import UnreachableError
 from cluster.launch.down import stop_site
 from cluster.launch.up import start_site
 from cluster.settings import SiteSettings
-from cluster.views import JobView
+from cluster.views import JobView, SiteView
 from cluster.wallet.keystore import client_keystore
 from jobs.spec.job import JobSpec
 
@@ -42,6 +43,26 @@ class RealSite:
 
     home: HomeLayout
     client: GatewayClient
+
+    @property
+    def ray_address(self) -> str:
+        """Where nodes join."""
+        record = read_site_file(self.home)
+        assert record is not None
+        return record.ray_address
+
+    def wait_until_it_answers(self, timeout_s: float) -> SiteView:
+        """The site once its gateway serves (again)."""
+
+        def ask() -> SiteView | None:
+            try:
+                return self.client.status()
+            except UnreachableError:
+                return None
+
+        view = wait_for(ask, lambda view: view is not None, timeout_s)
+        assert view is not None
+        return view
 
     def submit(self, spec: JobSpec) -> JobView:
         """Submit a job with the operator's key."""
@@ -110,10 +131,16 @@ def wait_for(load: Callable[[], Value], is_done: Callable[[Value], bool], timeou
 
 
 @contextmanager
-def running_site(folder: Path, *, miners: int, beacon: str | None = BEACON) -> Iterator[RealSite]:
+def running_site(
+    folder: Path,
+    *,
+    miners: int,
+    beacon: str | None = BEACON,
+    head_miners: Literal["alone", "always", "never"] = "alone",
+) -> Iterator[RealSite]:
     """A site in `folder`, shut down at the end."""
     home = HomeLayout(root=folder)
-    settings = SiteSettings(miners=miners, port=0, beacon=beacon, block_interval_s=1.0)
+    settings = SiteSettings(miners=miners, port=0, beacon=beacon, block_interval_s=1.0, head_miners=head_miners)
     start_site(home, settings)
     try:
         yield RealSite(home=home, client=connect(home, {}))

@@ -1,0 +1,55 @@
+"""A host that gets a site up and then ends, by the contract of `cluster.launch.keeper`, leaving a process behind.
+
+`ENDING` says how each run ends, one word a run: `lost` (with status 75), `fails` (before the site is up), `stays`.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from cluster.config import HomeLayout, SiteFile, mark_process, write_site_file
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--home", type=Path, required=True)
+    parser.add_argument("--settings", type=Path, required=True)
+    parser.add_argument("--keeper", type=int, required=True)
+    options = parser.parse_args()
+    home = HomeLayout(root=options.home)
+    runs = home.root / "runs"
+    number = len(runs.read_text().split()) if runs.exists() else 0
+    manners = os.environ["ENDING"].split()
+    manner = manners[min(number, len(manners) - 1)]
+    left = subprocess.Popen(["sleep", "600"], start_new_session=True)
+    with runs.open("a") as file:
+        file.write(f"{left.pid}\n")
+    if manner == "fails":
+        return 1
+    mark = mark_process(options.keeper)
+    write_site_file(
+        home,
+        SiteFile(
+            pid=mark.pid,
+            create_time=mark.create_time,
+            address="http://127.0.0.1:1",
+            ray_address="127.0.0.1:1",
+            dashboard="",
+            miners=0,
+            supervisors=1,
+            started_at="2026-01-01T00:00:00Z",
+            ready=True,
+        ),
+    )
+    if manner == "stays":
+        sys.stdin.buffer.read()
+        time.sleep(0.1)
+        return 0
+    return 75
+
+
+if __name__ == "__main__":
+    sys.exit(main())
