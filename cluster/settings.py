@@ -42,6 +42,8 @@ class SiteSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     gcs_storage: Literal["memory", "rocksdb"] = "memory"
     """Where Ray's control service keeps its tables. On `rocksdb` (alpha in Ray) it alone is started again when it dies;
     in memory its death costs the whole site a new start from the data directory."""
+    tls: bool = False
+    """Whether Ray's own connections are encrypted, with certificates of an authority that this site makes."""
     beacon: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")] | None = None
     """Fixes the start beacon of every job, for tests and comparisons. The chain says so."""
 

@@ -75,6 +75,35 @@ class MinerTally(View, frozen=True):
     unpaid: str = ""
 
 
+class NodeView(View, frozen=True):
+    """A machine of the site, as a look from within it found."""
+
+    address: str
+    is_head: bool
+    takes_miners: bool
+    """Whether it joined with `pouw join` and was found equal then."""
+    difference: str = ""
+    """How it differs from the site now, or why that is not known; empty if all is equal."""
+    fix: str = ""
+    is_measured: bool = False
+    gpus: tuple[str, ...] = ()
+    memory_bytes: int = 0
+    """Available."""
+    disk_bytes: int = 0
+    """Free where its home is."""
+    skew_ms: int = 0
+    """How far its clock is ahead of the head's."""
+    uncertain_ms: int = 0
+
+    def measured(self, **values: object) -> "NodeView":
+        """With what was found there."""
+        return msgspec.structs.replace(self, is_measured=True, **values)
+
+    def failed(self, difference: str, fix: str) -> "NodeView":
+        """With what is wrong."""
+        return msgspec.structs.replace(self, difference=difference, fix=fix)
+
+
 class ProcessView(View, frozen=True):
     """One process of the site."""
 

@@ -16,6 +16,7 @@ from cluster.actors.care import SiteCare
 from cluster.actors.meters import RayMeters, metrics_addresses
 from cluster.actors.names import SUPERVISOR, VERIFIER
 from cluster.actors.nodes import Places, own_address
+from cluster.actors.probe import view_nodes
 from cluster.actors.remote import Handle, cause_of, require_actor
 from cluster.actors.vigil import Heart
 from cluster.api.app import build_app
@@ -36,6 +37,7 @@ from cluster.views import (
     LogLine,
     LogQuery,
     MinerView,
+    NodeView,
     ProcessView,
     ScaleView,
     SiteView,
@@ -147,6 +149,10 @@ class Gateway:
         tallies = await _ask("tallies", [m.key for m in self._care.miners.values() if m.key is not None])
         names = {job.job_id: job.name for job in await _ask("jobs")}
         return tuple(miner.view(tallies, names) for miner in self._care.miners.values())
+
+    async def nodes(self) -> tuple[NodeView, ...]:
+        """Every machine, looked at from within."""
+        return await view_nodes(self._care.places)
 
     async def scale(self, desired: int) -> ScaleView:
         """Have so many miners; those too many finish what they hold first.

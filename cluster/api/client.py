@@ -30,6 +30,7 @@ from cluster.views import (
     LogLine,
     LogQuery,
     MinerView,
+    NodeView,
     ScaleView,
     SiteView,
     TransactionView,
@@ -74,6 +75,10 @@ class GatewayClient:
 
     def status(self, job: str | None = None) -> SiteView:
         return self._get("/v1/status", SiteView, {"job": job})
+
+    def nodes(self) -> tuple[NodeView, ...]:
+        """Every machine of the site, looked at now."""
+        return self._get("/v1/nodes", tuple[NodeView, ...])
 
     def miners(self) -> tuple[MinerView, ...]:
         return self._get("/v1/miners", tuple[MinerView, ...])

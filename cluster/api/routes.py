@@ -49,6 +49,10 @@ def site_routes(service: SiteService) -> APIRouter:
     async def status(job: SomeJob = None) -> Response:
         return json_response(await service.status(job))
 
+    @router.get("/nodes")
+    async def nodes() -> Response:
+        return json_response(await service.nodes())
+
     @router.get("/miners")
     async def miners() -> Response:
         return json_response(await service.miners())

@@ -12,6 +12,7 @@ from cluster.views import (
     LogLine,
     LogQuery,
     MinerView,
+    NodeView,
     ScaleView,
     SiteView,
     TransactionView,
@@ -54,6 +55,10 @@ class SiteService(Protocol):
     async def status(self, job: str | None) -> SiteView: ...
 
     async def miners(self) -> tuple[MinerView, ...]: ...
+
+    async def nodes(self) -> tuple[NodeView, ...]:
+        """Every machine of the site, looked at now: takes seconds."""
+        ...
 
     async def scale(self, desired: int) -> ScaleView: ...
 

@@ -85,10 +85,16 @@ def join(  # noqa: PLR0917 - options of a command are parameters
     `pouw scale` then places miners here; `pouw down` ends the node.
     """
     from cluster.cli.progress import open_display, waiting
+    from cluster.launch.certificates import keep, read_credentials
     from cluster.launch.join import NodeOptions, join_site, load_ray_token
 
     home = home_from_environment()
-    token = sys.stdin.readline().strip() if token_stdin else load_ray_token(home, os.environ)
+    if token_stdin:
+        credentials = read_credentials(sys.stdin.readline().strip())
+        keep(home, credentials)
+        token = credentials.token
+    else:
+        token = load_ray_token(home, os.environ)
     options = NodeOptions(node_ip=node_ip, cpus=cpus, chain_id=chain)
     with open_display(as_json) as display:
         view = join_site(home, address, token, options, tick=waiting(display, "joining"))

@@ -7,13 +7,12 @@ import argparse
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
 
 from cluster.errors import ClusterError, ConflictError, ExitCode, NotAuthorisedError, UnreachableError, UsageError
-from cluster.launch.ray_environment import authentication
 from cluster.views import ErrorView, View
 
 TIMEOUT_S: Final = 120.0
@@ -34,14 +33,18 @@ class Admission(View, frozen=True):
     replay_class: str
 
 
-def ask_admission(address: str, token: str, chain_id: str | None, timeout_s: float = TIMEOUT_S) -> Admission:
-    """Compare this machine with the site at `address`. `chain_id` is the chain it works for, if that is settled.
+def ask_admission(
+    address: str, access: Mapping[str, str], chain_id: str | None, timeout_s: float = TIMEOUT_S
+) -> Admission:
+    """Compare this machine with the site at `address`, which the variables in `access` let it talk to.
+
+    `chain_id` is the chain this machine works for, if that is settled.
 
     Raises:
         ClusterError: it does not match, or the site does not answer; as `read_card` and `check_card`.
     """
     command = [sys.executable, "-m", "cluster.launch.admission", address, *(["--chain", chain_id] if chain_id else [])]
-    environment = {**os.environ, **authentication(token), "RAY_BACKEND_LOG_LEVEL": "fatal"}
+    environment = {**os.environ, **access, "RAY_BACKEND_LOG_LEVEL": "fatal"}
     try:
         done = subprocess.run(command, env=environment, capture_output=True, timeout=timeout_s, check=False)
     except subprocess.TimeoutExpired as error:

@@ -14,6 +14,8 @@ from typing import Final
 from cluster.client.connection import connect
 from cluster.config import HomeLayout, read_site_file
 from cluster.errors import ClusterError
+from cluster.launch.checks import CheckView
+from cluster.launch.node_checks import check_node
 from cluster.launch.ports import is_port_free
 from cluster.launch.resources import GIGABYTE, LEAST_DISK, LEAST_MEMORY, available_memory, disk_place
 from cluster.settings import DEFAULT_PORT
@@ -27,15 +29,7 @@ _EARLIEST_S: Final = 1_767_225_600
 _FUTURE_MS: Final = 10_000
 _OTHERS: Final = 0o077
 _CLIENT_TIMEOUT_S: Final = 5.0
-
-
-class CheckView(View, frozen=True):
-    """One check. `fix` is there when it failed."""
-
-    name: str
-    ok: bool
-    detail: str
-    fix: str = ""
+_NODES_TIMEOUT_S: Final = 120.0
 
 
 class DoctorView(View, frozen=True):
@@ -57,7 +51,9 @@ def run_checks(home: HomeLayout) -> Iterator[CheckView]:
     yield check_clock(time.time())  # noqa: TID251 - the edge: the clock itself is what is looked at
     yield check_port(home)
     yield check_gateway(home)
+    yield from check_nodes(home)
     yield check_replay()
+    yield check_gpu()
 
 
 def check_python() -> CheckView:
@@ -110,6 +106,7 @@ def check_disk(home: HomeLayout) -> CheckView:
 def check_modes(home: HomeLayout) -> CheckView:
     """Nobody else can read keys, tokens and passphrases."""
     secrets = [home.passphrase, home.token, home.ray_token, *home.keys.glob("*.pem"), *home.site_keys.glob("*.pem")]
+    secrets += [*home.tls.glob("*.pem")]
     places = [home.keys, home.site, *secrets]
     open_ones = [place for place in places if place.exists() and stat.S_IMODE(place.stat().st_mode) & _OTHERS]
     if open_ones:
@@ -151,6 +148,35 @@ def check_gateway(home: HomeLayout) -> CheckView:
     if any(block.time_ms > now_ms + _FUTURE_MS for block in blocks):
         return CheckView(name="gateway", ok=False, detail="the chain is ahead of this clock", fix="set the clock")
     return CheckView(name="gateway", ok=True, detail=f"{client.address}, height {chain.height}")
+
+
+def check_nodes(home: HomeLayout) -> Iterator[CheckView]:
+    """Every machine of a running site, looked at from within by the gateway."""
+    site = read_site_file(home)
+    if site is None or not site.is_alive:
+        return
+    try:
+        nodes = connect(home, {}, _NODES_TIMEOUT_S).nodes()
+    except ClusterError as error:
+        yield CheckView(name="nodes", ok=False, detail=error.message, fix=error.hint or "see: pouw logs")
+        return
+    for node in nodes:
+        yield from check_node(node)
+
+
+def check_gpu() -> CheckView:
+    """Which GPUs torch can use, and their driver. None is no fault: processors train too."""
+    from jobs.machine import describe_gpus
+
+    driver = Path("/proc/driver/nvidia/version")
+    found = describe_gpus()
+    if found:
+        return CheckView(name="gpu", ok=True, detail="; ".join(found))
+    if driver.exists():
+        version = driver.read_text().partition("\n")[0]
+        fix = "install the CUDA build of the pinned torch, made for this driver or an older one"
+        return CheckView(name="gpu", ok=False, detail=f"a driver, but torch sees no GPU: {version}", fix=fix)
+    return CheckView(name="gpu", ok=True, detail="none: the processor trains")
 
 
 def check_replay() -> CheckView:

@@ -7,12 +7,14 @@ its user could by hand: `pouw join` there, and `pouw down --node` at the end, wh
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from typing import Final, TypeVar
 
 import msgspec
 
 from cluster.config import HomeLayout, SiteFile
 from cluster.errors import ClusterError
+from cluster.launch.certificates import Credentials, issue
 from cluster.launch.down import DownView, WorkerDown, stop_site
 from cluster.launch.join import JoinView
 from cluster.launch.ssh import Machine
@@ -47,7 +49,7 @@ def start_fleet(home: HomeLayout, settings: SiteSettings, hosts: WorkerHosts | N
     _raise_first(_on_all(machines, lambda machine: machine.pouw("version", _Found, timeout_s=_LOOK_S)))
     site = start_site(home, settings, tick=tick)
     try:
-        _join_all(home, site, machines)
+        _join_all(home, site, machines, is_encrypted=settings.tls)
     except BaseException:
         stop_fleet(home, ask)
         raise
@@ -76,13 +78,15 @@ def stop_fleet(home: HomeLayout, ask: Ask, tick: Tick = None) -> DownView:
     return msgspec.structs.replace(view, workers=workers)
 
 
-def _join_all(home: HomeLayout, site: SiteFile, machines: list[Machine]) -> None:
+def _join_all(home: HomeLayout, site: SiteFile, machines: list[Machine], *, is_encrypted: bool) -> None:
     token = load_or_create_token(home.ray_token)
     _record_workers(home, msgspec.structs.replace(machines[0].hosts, addresses=()))
 
     def join(machine: Machine) -> JoinView:
         arguments = f"join {site.ray_address} --node-ip {machine.address} --chain {site.chain_id} --token-stdin"
-        return machine.pouw(arguments, JoinView, secret=token + "\n", timeout_s=_JOIN_S)
+        now = datetime.now(UTC)
+        given = issue(home, machine.address, token, now) if is_encrypted else Credentials(token=token)
+        return machine.pouw(arguments, JoinView, secret=msgspec.json.encode(given).decode() + "\n", timeout_s=_JOIN_S)
 
     results = _on_all(machines, join)
     joined = tuple(

@@ -31,8 +31,8 @@ from cluster.config import (
     write_site_file,
 )
 from cluster.errors import ClusterError
+from cluster.launch.certificates import tls_environment
 from cluster.launch.object_store import object_store_bytes
-from cluster.launch.ports import is_port_free
 from cluster.launch.ports import is_port_free
 from cluster.launch.ray_environment import ray_environment
 from cluster.secret_file import load_or_create_token, replace_secret
@@ -71,7 +71,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with ExitStack() as running:
             ray_folder = tempfile.mkdtemp(prefix="pouw-")
             running.callback(shutil.rmtree, ray_folder, ignore_errors=True)
-    os.environ.update(_control_service(home, settings, ray_folder))
             genesis = _start(home, settings, running, ray_folder, options.keeper or os.getpid())
             if not _tend(stop, genesis, can_restart_gcs=settings.gcs_storage == "rocksdb"):
                 shutil.rmtree(ray_folder, ignore_errors=True)
@@ -183,6 +182,7 @@ def _set_environment(home: HomeLayout, settings: SiteSettings) -> None:
     """Ray's token, the replay class that torch reads when a worker imports it, and the home; workers inherit all."""
     os.environ[HOME_VARIABLE] = str(home.root)
     os.environ.update(ray_environment(load_or_create_token(home.ray_token), settings.replay_class))
+    os.environ.update(tls_environment(home))
 
 
 def _start_actors(home: HomeLayout, settings: SiteSettings, genesis: Genesis) -> int:

@@ -20,9 +20,10 @@ import msgspec
 from cluster.config import HOME_VARIABLE, HomeLayout, ProcessMark, mark_process
 from cluster.errors import ClusterError, ConflictError, NotAuthorisedError, UnreachableError, UsageError
 from cluster.launch.admission import Admission, ask_admission
+from cluster.launch.certificates import tls_environment
 from cluster.launch.object_store import object_store_bytes
 from cluster.launch.process import kill_group, last_lines, spawn_detached, terminate, wait_until
-from cluster.launch.ray_environment import ray_environment
+from cluster.launch.ray_environment import authentication, ray_environment
 from cluster.launch.resources import check_enough_disk, check_enough_memory
 from cluster.launch.site_card import LABEL, refused_token
 from cluster.secret_file import load_secret, make_private_folder, replace_secret
@@ -34,6 +35,7 @@ LEAVE_TIMEOUT_S: Final = 15.0
 _ADDRESS: Final = re.compile(r"(?P<host>[A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\]):(?P<port>[0-9]{1,5})")
 _CHAIN: Final = re.compile(r"[0-9a-f]{64}")
 _STARTED: Final = "Ray runtime started."
+_IMPATIENT: Final = "timed out during startup"
 _REFUSED: Final = "InvalidAuthToken"
 _AT_ONCE: Final = {"RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0"}
 """A node that is told to leave leaves: Ray would wait for its actors, and miners never end by themselves."""
@@ -123,9 +125,10 @@ def join_site(
     _check_not_joined(home)
     check_enough_memory()
     check_enough_disk(home)
-    admission = ask_admission(address, token, _expected_chain(home, chosen))
+    access = {**authentication(token), **tls_environment(home)}
+    admission = ask_admission(address, access, _expected_chain(home, chosen))
     node = _Node(home=home, address=address, token=token, options=chosen, admission=admission)
-    worker = node.start(tick, timeout_s)
+    worker = node.start_patiently(tick, timeout_s)
     replace_secret(home.worker_chain, admission.chain_id.encode() + b"\n")
     return JoinView(address=address, pid=worker.pid, log=str(home.worker_log), chain_id=admission.chain_id)
 
@@ -147,6 +150,15 @@ class _Node:
     token: str
     options: NodeOptions
     admission: Admission
+
+    def start_patiently(self, tick: Callable[[], None] | None, timeout_s: float) -> WorkerFile:
+        """As `start`; once more where Ray's own patience of 30 s was too short for a busy machine."""
+        try:
+            return self.start(tick, timeout_s)
+        except UnreachableError as error:
+            if _IMPATIENT not in error.message:
+                raise
+        return self.start(tick, timeout_s)
 
     def start(self, tick: Callable[[], None] | None, timeout_s: float) -> WorkerFile:
         """Start it and wait until it has joined; one that does not is ended again."""
@@ -173,8 +185,9 @@ class _Node:
 
     def _environment(self) -> dict[str, str]:
         """Miners on the node take its own home for their keys and logs."""
+        tls = tls_environment(self.home)
         variables = ray_environment(self.token, self.admission.replay_class)
-        return {**variables, "PYTHONUNBUFFERED": "1", HOME_VARIABLE: str(self.home.root), **_AT_ONCE}
+        return {**variables, "PYTHONUNBUFFERED": "1", HOME_VARIABLE: str(self.home.root), **_AT_ONCE, **tls}
 
 
 def leave_site(home: HomeLayout) -> int | None:

@@ -6,12 +6,14 @@ The background process says through files how it is doing: `site.json` with `rea
 
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Final
 
 import msgspec
 
 from cluster.config import HomeLayout, SiteFile, mark_process, read_site_file, remove_site_file
 from cluster.errors import ClusterError, ConflictError, UsageError
+from cluster.launch.certificates import issue, keep, remove
 from cluster.launch.lock import site_lock
 from cluster.launch.ports import choose_port
 from cluster.launch.process import DetachedProcess, kill_group, last_lines, spawn_detached, terminate, wait_until
@@ -74,7 +76,11 @@ def _check_not_up(home: HomeLayout) -> None:
 def _write_inputs(home: HomeLayout, settings: SiteSettings) -> None:
     home.host_error.unlink(missing_ok=True)
     load_or_create_token(home.token)
-    load_or_create_token(home.ray_token)
+    token = load_or_create_token(home.ray_token)
+    if settings.tls:
+        keep(home, issue(home, settings.node_ip, token, datetime.now(UTC)))
+    else:
+        remove(home)
     replace_secret(home.settings_file, msgspec.json.encode(settings))
 
 

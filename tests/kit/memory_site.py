@@ -18,6 +18,7 @@ from cluster.views import (
     LogLine,
     LogQuery,
     MinerView,
+    NodeView,
     ProcessView,
     ScaleView,
     SiteView,
@@ -47,6 +48,14 @@ LAYOUT = derive_layout({"layer.weight": (300, 250), "layer.bias": (250,)}, {"nor
 STATE = _some_state()
 STATE_DIGEST = state_digest(STATE, LAYOUT).hex()
 JOB_ID = "3f2a" + "0" * 60
+NODE = NodeView(
+    address="127.0.0.2",
+    is_head=True,
+    takes_miners=True,
+    is_measured=True,
+    memory_bytes=8_000_000_000,
+    disk_bytes=80_000_000_000,
+)
 MINER = MinerView(
     miner="ab" * 32, name="miner-0", pid=4711, node="127.0.0.1", device="cpu", state="idle", reason="no job"
 )
@@ -114,6 +123,9 @@ class MemorySite:
             processes=(ProcessView(role="supervisor-0", pid=42, node="127.0.0.1", state="alive"),),
             address="http://127.0.0.1",
         )
+
+    async def nodes(self) -> tuple[NodeView, ...]:
+        return (NODE,)
 
     async def miners(self) -> tuple[MinerView, ...]:
         return (MINER,)

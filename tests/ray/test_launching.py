@@ -1,6 +1,8 @@
 """A site on several machines: loopback addresses with a real sshd and a home each."""
 
+import datetime as dt
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,6 +14,7 @@ import psutil
 import pytest
 
 from cluster.config import HomeLayout, SiteFile
+from cluster.launch.certificates import Credentials, issue, tls_environment
 from cluster.launch.join import read_worker_file
 from cluster.launch.ray_environment import authentication
 from tests.kit.job_specs import small_job
@@ -22,12 +25,15 @@ pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.skipif(bool(missing
 WORKERS = ("127.0.0.3", "127.0.0.4")
 GUEST = "127.0.0.5"
 PORT = 2242
+TLS = bool(os.environ.get("POUW_TEST_TLS"))
+"""Everything over TLS as well: takes longer."""
 CLUSTER = """\
 cluster_name: loopback
 provider: {{type: local, head_ip: 127.0.0.2, worker_ips: [{workers}]}}
 auth: {{ssh_user: {user}}}
 metadata:
-  pouw: {{miners: 3, block_interval_s: 1, port: 0, beacon: "{beacon}", ssh_config: {config}, worker_command: {command}}}
+  pouw: {{miners: 3, tls: {tls}, block_interval_s: 1, port: 0, beacon: "{beacon}",
+         ssh_config: {config}, worker_command: {command}}}
 """
 SUBSTITUTE_CARD = """
 import sys
@@ -60,7 +66,9 @@ class Fleet:
     def join(self, token: str, *options: str) -> tuple[int, dict[str, object]]:
         """`pouw join` of one more machine, by hand."""
         arguments = ("join", self.record.ray_address, "--node-ip", GUEST, "--token-stdin", "--json", *options)
-        done = run_pouw(self.guest, *arguments, given=token + "\n")
+        now = dt.datetime.now(dt.UTC)
+        credentials = issue(self.site.home, GUEST, token, now) if TLS else Credentials(token=token)
+        done = run_pouw(self.guest, *arguments, given=msgspec.json.encode(credentials).decode() + "\n")
         return done.returncode, json.loads(done.stdout)
 
     @property
@@ -72,6 +80,7 @@ def write_cluster_file(path: Path, hosts: SshHosts, workers: tuple[str, ...]) ->
     path.write_text(
         CLUSTER.format(
             workers=", ".join(workers),
+            tls="true" if TLS else "false",
             user=psutil.Process().username(),
             beacon=BEACON,
             config=hosts.config,
@@ -114,6 +123,11 @@ def test_miners_run_on_the_workers_and_finish_a_job(fleet: Fleet) -> None:
     assert status.cluster.nodes == 3
     places = {(process.role, process.node) for process in status.processes}
     assert {("supervisor", "127.0.0.2"), ("verifier", "127.0.0.2"), ("gateway", "127.0.0.2")} <= places
+    doctor = json.loads(site.pouw("doctor", "--json", timeout_s=200).stdout)
+    checks = {check["name"]: check for check in doctor["checks"]}
+    for address in ("127.0.0.2", *WORKERS):
+        assert "equal the site's" in checks[f"node {address}"]["detail"]
+        assert {f"node {address} clock", f"node {address} room"} <= checks.keys()
     job = site.run(small_job("mlp", rounds=40))
     assert (job.state, job.round) == ("completed", 40)
     for address in WORKERS:
@@ -141,7 +155,13 @@ def test_a_wrong_token_or_chain_is_refused(fleet: Fleet) -> None:
 def substitute(fleet: Fleet, field: str, value: str) -> str:
     """Make the site's card name another value; returns the one it named."""
     command = [sys.executable, "-c", SUBSTITUTE_CARD, fleet.record.ray_address, field, value]
-    done = subprocess.run(command, env=authentication(fleet.token), check=True, capture_output=True, text=True)
+    done = subprocess.run(
+        command,
+        env={**authentication(fleet.token), **tls_environment(fleet.site.home)},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
     return done.stdout.strip()
 
 

@@ -40,7 +40,7 @@ def test_a_site_comes_up_and_goes_down_when_asked(home: HomeLayout, pouw: Pouw) 
     assert connect(home, {}).is_healthy()
     assert os.getsid(site.pid) == site.pid
     outcome = pouw("down", "--json")
-    assert outcome.json == {"stopped": True, "how": "asked", "pid": site.pid, "worker_pid": None}
+    assert outcome.json == {"stopped": True, "how": "asked", "pid": site.pid, "worker_pid": None, "workers": []}
     assert not site.is_alive
     assert read_site_file(home) is None
 
