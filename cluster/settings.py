@@ -31,6 +31,8 @@ class SiteSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     head_miners: Literal["alone", "always", "never"] = "alone"
     """When the head's machine takes miners: while it is the only one, always, or never. Keys, chain and verifier are
     there, so it is left alone as soon as others can do the work."""
+    ray_port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 0
+    """Port at which other machines join; 0: any free one."""
     network: Annotated[str, msgspec.Meta(min_length=1, max_length=64)] = "pouw"
     """Name of the chain; part of genesis."""
     block_interval_s: Annotated[float, msgspec.Meta(gt=0, le=86_400)] = 5.0

@@ -111,7 +111,7 @@ def _tend(stop: threading.Event, genesis: Genesis, *, can_restart_gcs: bool) -> 
 def _control_service(home: HomeLayout, settings: SiteSettings, ray_folder: str) -> dict[str, str]:
     """Where Ray's control service listens, the same as before after a restart, and where it keeps its tables."""
     before = read_site_file(home)
-    port = before.ray_address.rpartition(":")[2] if before is not None else "0"
+    port = before.ray_address.rpartition(":")[2] if before is not None else str(settings.ray_port)
     kept = {"RAY_GCS_SERVER_PORT": port} if is_port_free(int(port), settings.node_ip) else {}
     if settings.gcs_storage == "rocksdb":
         folder = Path(ray_folder, "control-service")
