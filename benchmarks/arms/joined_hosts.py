@@ -26,6 +26,7 @@ _BEACON: Final = "5e" * 32
 _READY: Final = ("idle", "working")
 _POLL_S: Final = 0.1
 _START_S: Final = 240.0
+_LATER: Final = "ended with status 3"
 _RUN_S: Final = 400.0
 
 
@@ -68,8 +69,14 @@ class _Member:
         return member
 
     def join(self) -> None:
-        """`pouw join`, one core."""
-        self._pouw("join", self.address, "--node-ip", self.host.address, "--cpus", "1", "--json")
+        """`pouw join`, one core; once more if the answer is to try again, as on a machine that is very busy."""
+        command = ["join", self.address, "--node-ip", self.host.address, "--cpus", "1", "--json"]
+        try:
+            self._pouw(*command)
+        except NamespaceError as error:
+            if _LATER not in str(error):
+                raise
+            self._pouw(*command)
 
     def leave(self) -> None:
         """`pouw down`; a node that is gone already is no error."""
