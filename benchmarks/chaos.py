@@ -20,7 +20,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from benchmarks.child import Results, Value, call
-from benchmarks.fault_schedule import EVERY_ROLE, MINER_KILLS, Blow, draw_schedule
+from benchmarks.fault_schedule import EVERY_ROLE, MINER_KILLS, Blow, draw_schedule, write_blows
 from benchmarks.machine import pinned_cores
 
 _WORKERS: Final = 2
@@ -53,7 +53,7 @@ def measure(arguments: Mapping[str, Value]) -> Results:
 
 
 def _run(module: str, window_s: float, blows: Sequence[Blow]) -> Results:
-    given: Results = {"window_s": window_s, "seed": _SEED, "workers": _WORKERS, "blows": [str(blow) for blow in blows]}
+    given: Results = {"window_s": window_s, "seed": _SEED, "workers": _WORKERS, "blows": write_blows(blows)}
     found = call(module, given, timeout_s=window_s + _SETUP_S, cores=pinned_cores(_WORKERS))
     shown = {key: value for key, value in found.items() if key != "digests"}
     print(f"  {module.rpartition('.')[2]}, {len(blows)} faults: {shown}", flush=True)

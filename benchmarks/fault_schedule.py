@@ -43,6 +43,17 @@ def draw_schedule(
     )
 
 
+def write_blows(blows: Sequence[Blow]) -> str:
+    """One line of text; `parse_blows` reads it."""
+    return "; ".join(str(blow) for blow in blows)
+
+
+def parse_blows(text: str) -> list[Blow]:
+    """Reads what `write_blows` wrote. Moments are in tenths of a second then."""
+    words = (blow.split() for blow in text.split(";") if blow.strip())
+    return [Blow(at_s=float(at_s), role=role, number=signal.Signals[name]) for at_s, _, role, name in words]
+
+
 def choose(seed: int, number: int, count: int) -> int:
     """Which of `count` processes the blow with this number hits."""
     return int(_share(seed, number, "which") * count)

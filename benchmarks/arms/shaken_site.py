@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from benchmarks.child import Results, Value
-from benchmarks.fault_schedule import Blow, choose
+from benchmarks.fault_schedule import Blow, choose, parse_blows
 from benchmarks.progress import Progress
 from benchmarks.stored_run import read_state_digests
 from benchmarks.temporary_site import Site, running_site, temporary_home
@@ -27,9 +27,9 @@ _START_S: Final = 240.0
 
 
 def measure(arguments: Mapping[str, Value]) -> Results:
-    """`window_s`, `seed`, `workers`, `blows` (as `at_s role SIGNAL` each)."""
+    """`window_s`, `seed`, `workers`, `blows` (as `fault_schedule` writes them)."""
     window_s, workers, seed = (float(str(arguments[key])) for key in ("window_s", "workers", "seed"))
-    blows = parse_blows(arguments["blows"])
+    blows = parse_blows(str(arguments["blows"]))
     with temporary_home() as home:
         with running_site(home, SiteSettings(miners=int(workers), port=0, beacon=_BEACON)) as site:
             job = site.submit(chaos_job(int(workers)))
@@ -48,13 +48,6 @@ def measure(arguments: Mapping[str, Value]) -> Results:
         "left_out": len(blows) - len(shaken.dealt),
         "digests": [digest.hex() for _, digest in sorted(digests.items())],
     }
-
-
-def parse_blows(given: Value) -> list[Blow]:
-    """Blows as they are written into a child's arguments."""
-    assert isinstance(given, list)
-    words = (text.replace(" s ", " ").split() for text in given)
-    return [Blow(at_s=float(at_s), role=role, number=signal.Signals[name]) for at_s, role, name in words]
 
 
 class _Shaken:

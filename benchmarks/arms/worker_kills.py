@@ -5,9 +5,8 @@ import signal
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from benchmarks.arms.shaken_site import parse_blows
 from benchmarks.child import Results, Value
-from benchmarks.fault_schedule import choose
+from benchmarks.fault_schedule import choose, parse_blows
 from benchmarks.progress import Progress
 
 _POLL_S: Final = 0.1
@@ -20,7 +19,7 @@ def kill_on_schedule(
     pids: Callable[[], Sequence[int]],
 ) -> Results:
     """`window_s`, `seed`, `blows`. `examples` that count by now, `pids` of living workers."""
-    blows, seed = parse_blows(arguments["blows"]), int(str(arguments["seed"]))
+    blows, seed = parse_blows(str(arguments["blows"])), int(str(arguments["seed"]))
     waiting, dealt, progress = list(enumerate(blows)), list[str](), Progress()
 
     def look(now_s: float) -> int:
