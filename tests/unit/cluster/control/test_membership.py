@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from cluster.control.membership import MembershipPlan, MinerState, miner_name, plan_membership
 
 IDLE, LOST, DRAINING = MinerState.IDLE, MinerState.LOST, MinerState.DRAINING
-COUNTED = (MinerState.STARTING, MinerState.IDLE, MinerState.WORKING)
+COUNTED = (MinerState.STARTING, IDLE, MinerState.WORKING, MinerState.SILENT)
 
 
 def miners(*states: MinerState) -> dict[str, MinerState]:
@@ -15,7 +15,7 @@ def miners(*states: MinerState) -> dict[str, MinerState]:
 
 
 def test_nothing_to_do() -> None:
-    assert plan_membership(miners(*COUNTED), 3) == MembershipPlan()
+    assert plan_membership(miners(*COUNTED), len(COUNTED)) == MembershipPlan()
 
 
 def test_starts_the_lowest_free_names() -> None:
