@@ -56,10 +56,6 @@ class _Tending:
                     _restart_gcs()
                     daemons = _ray_daemons()
                     continue
-                if lost == [_GCS] and self._can_restart_gcs:
-                    _restart_gcs()
-                    daemons = _ray_daemons()
-                    continue
                 if lost or not self._has_gateway or watching.done():
                     _log.error("the site is started again: %s is gone", " and ".join(lost) or GATEWAY)
                     return False
@@ -87,14 +83,6 @@ class _Tending:
                 await asyncio.sleep(_RETRY_S)
             else:
                 return
-
-
-def _restart_gcs() -> None:
-    """Ray's control service again, at its address and with its tables. Ray has no public call for it."""
-    node = ray._private.worker._global_node  # noqa: SLF001
-    node.kill_gcs_server(check_alive=False)
-    node.start_gcs_server()
-    _log.warning("Ray's control service had ended and was started again")
 
 
 def _restart_gcs() -> None:
