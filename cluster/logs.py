@@ -41,6 +41,8 @@ def configure_logging(home: HomeLayout, role: str) -> None:
     handler = logging.FileHandler(home.logs / f"{role}.log", encoding="utf-8")
     handler.setFormatter(_JsonLines(role))
     logger = logging.getLogger("pouw")
+    for former in logger.handlers:
+        former.close()
     logger.handlers[:] = [handler]
     logger.setLevel(logging.INFO)
     logger.propagate = False

@@ -201,3 +201,17 @@ def test_closing_a_job_leaves_the_others() -> None:
     book.close(JOB)
     assert {slot.job for slot in take_all(book)} == {OTHER}
     assert book.settleable(JOB) is None
+
+
+def test_what_a_settlement_waits_for_is_said_in_words() -> None:
+    book = AuditBook()
+    assert book.explain_open(JOB) == ""
+    add(book, 0)
+    assert book.explain_open(JOB) == "2 drawn slots wait for their replay"
+    slot = book.next_due()
+    assert slot is not None
+    book.put_back(slot, "inconclusive: another replay class")
+    assert book.explain_open(JOB).endswith("(inconclusive: another replay class)")
+    for each in take_all(book):
+        book.record_match(each)
+    assert book.explain_open(JOB) == ""
