@@ -1,12 +1,13 @@
 """The runner: measures what is asked for, module by module, records it and prints a table."""
 
 import argparse
+import signal
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from benchmarks.child import MeasurementError, Results, Value, call
+from benchmarks.child import MeasurementError, Results, Value, call, exit_on_signal
 from benchmarks.machine import load_share
 from benchmarks.results import record, results_file
 from benchmarks.suite import FIGURES, modules_of
@@ -59,4 +60,5 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, exit_on_signal)
     sys.exit(main())

@@ -93,14 +93,15 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def _exit_on_signal(number: int, _frame: FrameType | None) -> NoReturn:
+def exit_on_signal(number: int, _frame: FrameType | None) -> NoReturn:
+    """A handler of signals with which `finally` blocks still run."""
     raise SystemExit(128 + number)
 
 
 def main(arguments: Sequence[str]) -> None:
     """The child: import the module, measure, write what came of it."""
     module, given, found, *cores = arguments
-    signal.signal(signal.SIGTERM, _exit_on_signal)
+    signal.signal(signal.SIGTERM, exit_on_signal)
     if cores:
         os.sched_setaffinity(0, {int(core) for core in cores[0].split(",")})
     results: Results = importlib.import_module(module).measure(json.loads(Path(given).read_text()))
