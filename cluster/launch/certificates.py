@@ -134,6 +134,10 @@ def read_credentials(line: str) -> Credentials:
     Raises:
         UsageError: neither.
     """
+    if not line:
+        raise UsageError(
+            "standard input is empty", hint="give Ray's token of the site as its first line", code="no-ray-token"
+        )
     if not line.startswith("{"):
         return Credentials(token=line)
     try:

@@ -12,7 +12,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from cluster.config import HomeLayout, SiteFile
+from cluster.config import HomeLayout, SiteFile, read_site_file
 from cluster.errors import ClusterError
 from cluster.launch.certificates import Credentials, issue
 from cluster.launch.down import DownView, WorkerDown, stop_site
@@ -46,6 +46,7 @@ def start_fleet(home: HomeLayout, settings: SiteSettings, hosts: WorkerHosts | N
     if hosts is None:
         return start_site(home, settings, tick=tick)
     machines = [Machine(address=address, hosts=hosts) for address in hosts.addresses]
+    _end_earlier(home)
     _raise_first(_on_all(machines, lambda machine: machine.pouw("version", _Found, timeout_s=_LOOK_S)))
     site = start_site(home, settings, tick=tick)
     try:
@@ -59,9 +60,20 @@ def start_fleet(home: HomeLayout, settings: SiteSettings, hosts: WorkerHosts | N
 def stop_fleet(home: HomeLayout, ask: Ask, tick: Tick = None) -> DownView:
     """Stop the site of this home, and the worker nodes that `start_fleet` made. What does not answer is reported."""
     view = stop_site(home, ask, tick=tick)
+    return msgspec.structs.replace(view, workers=_end_workers(home))
+
+
+def _end_earlier(home: HomeLayout) -> None:
+    """Workers of a site that is not there any more, so that they can join the new one."""
+    site = read_site_file(home)
+    if site is None or not site.is_alive:
+        _end_workers(home)
+
+
+def _end_workers(home: HomeLayout) -> tuple[WorkerDown, ...]:
     hosts = _started_workers(home)
     if hosts is None:
-        return view
+        return ()
     machines = [Machine(address=address, hosts=hosts) for address in hosts.addresses]
     ended = _on_all(machines, lambda machine: machine.pouw("down --node", DownView, timeout_s=_LEAVE_S))
     workers = tuple(
@@ -75,25 +87,26 @@ def stop_fleet(home: HomeLayout, ask: Ask, tick: Tick = None) -> DownView:
         _record_workers(home, msgspec.structs.replace(hosts, addresses=left))
     else:
         home.fleet_file.unlink(missing_ok=True)
-    return msgspec.structs.replace(view, workers=workers)
+    return workers
 
 
 def _join_all(home: HomeLayout, site: SiteFile, machines: list[Machine], *, is_encrypted: bool) -> None:
     token = load_or_create_token(home.ray_token)
-    _record_workers(home, msgspec.structs.replace(machines[0].hosts, addresses=()))
+    joined: list[str] = []
 
     def join(machine: Machine) -> JoinView:
         arguments = f"join {site.ray_address} --node-ip {machine.address} --chain {site.chain_id} --token-stdin"
         now = datetime.now(UTC)
         given = issue(home, machine.address, token, now) if is_encrypted else Credentials(token=token)
-        return machine.pouw(arguments, JoinView, secret=msgspec.json.encode(given).decode() + "\n", timeout_s=_JOIN_S)
+        secret = msgspec.json.encode(given).decode() + "\n"
+        view = machine.pouw(arguments, JoinView, secret=secret, timeout_s=_JOIN_S)
+        joined.append(machine.address)
+        return view
 
-    results = _on_all(machines, join)
-    joined = tuple(
-        machine.address for machine, result in zip(machines, results, strict=True) if isinstance(result, JoinView)
-    )
-    _record_workers(home, msgspec.structs.replace(machines[0].hosts, addresses=joined))
-    _raise_first(results)
+    try:
+        _raise_first(_on_all(machines, join))
+    finally:  # only those that joined: a machine that refused may be another site's node
+        _record_workers(home, msgspec.structs.replace(machines[0].hosts, addresses=tuple(sorted(joined))))
 
 
 def _on_all(machines: list[Machine], act: Callable[[Machine], Result]) -> list[Result | ClusterError]:

@@ -35,6 +35,11 @@ metadata:
   pouw: {{miners: 3, tls: {tls}, block_interval_s: 1, port: 0, beacon: "{beacon}",
          ssh_config: {config}, worker_command: {command}}}
 """
+ASK_WITHOUT_TOKEN = """
+import sys
+from ray._raylet import GcsClient
+GcsClient(address=sys.argv[1]).internal_kv_get(b"site-card", namespace=b"pouw")
+"""
 SUBSTITUTE_CARD = """
 import sys
 from ray._raylet import GcsClient
@@ -143,6 +148,9 @@ def assert_nothing_joined(fleet: Fleet) -> None:
 
 
 def test_a_wrong_token_or_chain_is_refused(fleet: Fleet) -> None:
+    tls = tls_environment(fleet.site.home)
+    command = [sys.executable, "-c", ASK_WITHOUT_TOKEN, fleet.record.ray_address]
+    assert "AuthenticationError" in subprocess.run(command, env=tls, capture_output=True, text=True, check=False).stderr
     code, error = fleet.join("0" * 64)
     assert (code, error["code"]) == (5, "ray-token")
     code, error = fleet.join(fleet.token, "--chain", "ab" * 32)

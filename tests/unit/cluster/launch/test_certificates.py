@@ -97,5 +97,6 @@ def test_a_bare_token_and_credentials_are_told_apart(home: HomeLayout) -> None:
     assert read_credentials("ab12") == Credentials(token="ab12")
     full = issue(home, "127.0.0.3", "t", NOW)
     assert read_credentials(msgspec.json.encode(full).decode()) == full
-    with pytest.raises(UsageError):
-        read_credentials('{"tok')
+    for nothing in ('{"tok', ""):
+        with pytest.raises(UsageError):
+            read_credentials(nothing)
