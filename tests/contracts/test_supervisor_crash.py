@@ -100,7 +100,7 @@ def check_acknowledged(site: NodeSite, known: Acknowledged) -> None:
         assert (chain.height_of_transaction(digest) is not None) != (digest in waiting)
         assert digest in waiting or digest not in site.node.pool
     assert waiting == {digest for digest in waiting if digest in site.node.pool}
-    assert all(site.stores.reports.has_report(digest) for digest in known.reports)
+    assert all(site.stores.reports.load_report(digest).digest == digest for digest in known.reports)
     assert all(chain.height_of(known.blocks[height]) == height for height in known.blocks)
     assert all(site.stores.jobs.arrival(job) is not None for job in known.jobs)
     assert all(site.node.job(job) is not None for job in known.jobs)
