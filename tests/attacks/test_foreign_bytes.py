@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 import cluster
+from cluster.cluster_file import load_cluster_file
 from cluster.errors import UsageError
-from cluster.settings import load_settings
 from consensus.crypto.keys import SecretKey
 from consensus.errors import EncodingError
 from jobs.data.prepare import prepare_dataset
@@ -222,7 +222,7 @@ def test_tags_in_a_cluster_file(trace: Path, tmp_path: Path, text: str) -> None:
     path = tmp_path / "cluster.yaml"
     path.write_text(text.format(trace=trace))
     with pytest.raises(UsageError):
-        load_settings(path)
+        load_cluster_file(path)
 
 
 LAUGHS = "a0: &a0 [x, x, x, x, x, x, x, x]\n" + "".join(
@@ -237,7 +237,7 @@ def test_a_file_that_stands_for_gigabytes(tmp_path: Path) -> None:
         load_job_file(path)
     path.write_text(LAUGHS + "metadata: {pouw: {network: *a11}}\n")
     with pytest.raises(UsageError):
-        load_settings(path)
+        load_cluster_file(path)
 
 
 def test_a_file_that_is_nested_without_end(tmp_path: Path) -> None:
@@ -246,7 +246,7 @@ def test_a_file_that_is_nested_without_end(tmp_path: Path) -> None:
     with pytest.raises(JobFileError):
         load_job_file(path)
     with pytest.raises(UsageError):
-        load_settings(path)
+        load_cluster_file(path)
 
 
 def test_a_secret_key_cannot_be_pickled_along() -> None:
