@@ -12,10 +12,12 @@ from typing import Final, TypeAlias
 from cluster.control.slots import Attempt, MinerId, Slot
 
 CLAIM_DEPTH: Final = 2
-"""Slots one miner may hold: it starts the next without waiting for the coordinator."""
+"""Short slots one miner may hold: it starts the next without waiting for the coordinator."""
+LONG_SLOT_S: Final = 0.2
+"""Slots that take longer are held one at a time: a slow miner then keeps none waiting that a fast one could run."""
 LAG_FACTOR: Final = 4.0
 """A slot that takes this many times the usual time is handed out a second time."""
-LAG_FLOOR_S: Final = 5.0
+LAG_FLOOR_S: Final = 1.0
 _HISTORY: Final = 32
 
 
@@ -157,6 +159,11 @@ class RoundState:
     """How long the latest slots took."""
 
     @property
+    def usual_s(self) -> float:
+        """How long a slot takes from being handed out to its report; 0 while that is not known."""
+        return median(self.durations_s) if self.durations_s else 0.0
+
+    @property
     def waiting_reason(self) -> str:
         """Why nothing happens, in words; empty when something does."""
         runs = any(attempt.miner not in self.silent for slot in self.slots for attempt in slot.attempts)
@@ -274,8 +281,9 @@ def _hand_out(state: RoundState, now_s: float, *, is_tick: bool) -> tuple[RoundS
     slots, miners = list(state.slots), dict(state.miners)
     wanted = [slot.index for slot in slots if _is_wanted(slot, state.silent)]
     if is_tick:
-        wanted += [slot.index for slot in slots if _lags(slot, state.durations_s, now_s)]
-    free = {m for m, held in miners.items() if held < CLAIM_DEPTH and m not in state.draining | state.silent}
+        wanted += [slot.index for slot in slots if _lags(slot, state.usual_s, now_s)]
+    depth = 1 if state.usual_s > LONG_SLOT_S else CLAIM_DEPTH
+    free = {m for m, held in miners.items() if held < depth and m not in state.draining | state.silent}
     effects: list[Effect] = []
     for index in wanted if free else ():
         miner = _choose(slots[index], miners, free, state.silent, is_tick=is_tick)
@@ -283,7 +291,7 @@ def _hand_out(state: RoundState, now_s: float, *, is_tick: bool) -> tuple[RoundS
             continue
         slots[index] = slots[index].assign(miner, now_s)
         miners[miner] = miners.pop(miner) + 1
-        if miners[miner] == CLAIM_DEPTH:
+        if miners[miner] == depth:
             free.remove(miner)
         effects.append(Assign(slot=index, attempt=slots[index].attempts[-1].number, miner=miner))
     return (replace(state, slots=tuple(slots), miners=miners), effects) if effects else (state, effects)
@@ -304,8 +312,7 @@ def _choose(
     return min(suited, key=lambda m: (m in slot.failed, miners[m]), default=None)
 
 
-def _lags(slot: Slot, durations_s: tuple[float, ...], now_s: float) -> bool:
-    usual_s = median(durations_s) if durations_s else 0.0
+def _lags(slot: Slot, usual_s: float, now_s: float) -> bool:
     patience_s = max(LAG_FLOOR_S, LAG_FACTOR * usual_s) * 2 ** max(0, len(slot.attempts) - 1)
     return bool(slot.attempts) and now_s - slot.attempts[-1].since_s > patience_s
 

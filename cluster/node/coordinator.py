@@ -58,7 +58,7 @@ from consensus.replay.verdict import Outcome
 from jobs.errors import DivergedStateError, JobError, TrainingDivergedError
 from jobs.float_bits import bits_value
 
-_TICK_S: Final = 1.0
+_TICK_S: Final = 0.25
 _SETTLE_POLL_S: Final = 0.05
 _ATTEMPTS_BITS: Final = 16
 """Attempts of a slot are told apart by so many bits; the rest of the number says how often the job went back."""

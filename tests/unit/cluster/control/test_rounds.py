@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from cluster.control.rounds import (
     CLAIM_DEPTH,
+    LONG_SLOT_S,
     Aggregate,
     Assign,
     Effect,
@@ -67,6 +68,14 @@ def test_a_miner_holds_at_most_its_claim_depth() -> None:
     machine = opened(5, ANNA)
     assert len(machine.assigned) == CLAIM_DEPTH
     assert machine.report(0, 0, ANNA).assigned == [(2, 0, ANNA)]
+
+
+def test_long_slots_are_claimed_one_at_a_time_so_the_fast_run_more() -> None:
+    machine = opened(6, ANNA, BELA)
+    assert machine.assigned == [(0, 0, ANNA), (1, 0, BELA), (2, 0, ANNA), (3, 0, BELA)]
+    assert machine.report(0, 0, ANNA, 5 * LONG_SLOT_S).assigned == []
+    assert machine.report(2, 0, ANNA, 6 * LONG_SLOT_S).assigned == [(4, 0, ANNA)]
+    assert machine.report(4, 0, ANNA, 7 * LONG_SLOT_S).assigned == [(5, 0, ANNA)]
 
 
 def test_who_waited_longest_is_next() -> None:
