@@ -9,13 +9,15 @@ import pytest
 
 from cluster.config import HomeLayout
 from cluster.launch.join import NodeOptions, join_site, leave_site, load_ray_token, read_worker_file
+from tests.kit.job_alone import digest_alone
 from tests.kit.job_specs import small_job
 from tests.kit.real_site import RealSite, running_site, wait_for
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 NODES = ("127.0.0.3", "127.0.0.4")
-ROUNDS = 300
+ROUNDS = 1200
+"""A job of half a minute and more, so that there is always something to disturb."""
 
 
 @pytest.fixture(scope="module")
@@ -38,14 +40,13 @@ def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[RealSite, 
 def test_faults_change_nothing(nodes: tuple[RealSite, dict[str, HomeLayout]]) -> None:
     """A frozen miner, a killed coordinator and a lost node, one after the other, in one job."""
     site, homes = nodes
-    undisturbed = site.run(small_job("mlp", rounds=ROUNDS))
-    job = site.submit(small_job("mlp", rounds=ROUNDS)).job_id
+    spec = small_job("mlp", rounds=ROUNDS)
+    job = site.submit(spec).job_id
     site.wait_for_round(job, 10)
 
     frozen = site.client.miners()[0]
     os.kill(frozen.pid, signal.SIGSTOP)
     goes_on(site, job)
-    wait_for(lambda: psutil.pid_exists(frozen.pid), lambda is_there: not is_there, 60)
 
     site.kill("coordinator")
     goes_on(site, job)
@@ -59,7 +60,8 @@ def test_faults_change_nothing(nodes: tuple[RealSite, dict[str, HomeLayout]]) ->
     goes_on(site, job)
 
     ended = site.wait(job, 180)
-    assert (ended.state, ended.state_digest) == ("completed", undisturbed.state_digest)
+    assert (ended.state, ended.state_digest) == ("completed", digest_alone(spec))
+    wait_for(lambda: psutil.pid_exists(frozen.pid), lambda is_there: not is_there, 60)
 
 
 def test_a_frozen_gateway_is_replaced_and_keeps_what_it_was_told(nodes: tuple[RealSite, dict[str, HomeLayout]]) -> None:

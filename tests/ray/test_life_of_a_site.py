@@ -28,6 +28,7 @@ def balance(site: RealSite) -> Decimal:
 def test_jobs_wait_for_each_other_and_cancel_refunds(site: RealSite) -> None:
     before = balance(site)
     first = site.submit(small_job("mlp", rounds=5000, name="long", reward=100, miners={"min": 2}))
+    site.wait_for_round(first.job_id, 1)
     second = site.submit(small_job("mlp", name="queued", reward=7))
     assert site.job(second.job_id).state == "queued"
     words = wait_for(lambda: site.job(second.job_id).reason, bool, 30)
