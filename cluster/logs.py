@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 
 from cluster.config import HomeLayout
+from cluster.secret_file import make_private_folder
 from cluster.views import LogLine, LogQuery
 
 _CONTEXT: Final = ("job", "round", "slot")
@@ -37,7 +38,7 @@ class _JsonLines(logging.Formatter):
 
 def configure_logging(home: HomeLayout, role: str) -> None:
     """Send everything under the logger `pouw` to this role's file."""
-    home.logs.mkdir(parents=True, exist_ok=True)
+    make_private_folder(home.logs)
     handler = logging.FileHandler(home.logs / f"{role}.log", encoding="utf-8")
     handler.setFormatter(_JsonLines(role))
     logger = logging.getLogger("pouw")

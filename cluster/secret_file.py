@@ -18,8 +18,9 @@ _OTHERS = 0o077
 
 
 def make_private_folder(folder: Path) -> None:
-    """Create a folder with mode 0700, parents included. One that exists keeps its mode."""
-    folder.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
+    """Create a folder with mode 0700, and so its parents. One that exists keeps its mode."""
+    for missing in (*reversed(folder.parents), folder):
+        missing.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
 
 
 def create_secret(path: Path, data: bytes) -> None:

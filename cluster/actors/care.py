@@ -19,7 +19,7 @@ from cluster.actors.coordinator import CoordinatorStatus
 from cluster.actors.job_care import JobCare
 from cluster.actors.miner import Miner
 from cluster.actors.miner_record import MinerRecord
-from cluster.actors.names import SUPERVISOR, VERIFIER, coordinator_name
+from cluster.actors.names import SUPERVISOR, VERIFIER, coordinator_name, job_of
 from cluster.actors.nodes import Places, own_address
 from cluster.actors.remote import Handle, cause_of, require_actor, spawn
 from cluster.actors.site_meters import SiteMeters
@@ -154,6 +154,9 @@ class SiteCare:
             self._start_miner(name)
         for name in plan.drain:
             await self._drain(self.miners[name])
+        if not plan.start:  # nobody takes the places of these any more
+            for name in [name for name, miner in self.miners.items() if miner.state is MinerState.LOST]:
+                del self.miners[name]
         for miner in [m for m in self.miners.values() if m.state is MinerState.DRAINING and m.job is None]:
             self._remove(miner)
 
@@ -177,10 +180,12 @@ class SiteCare:
         self.miners[record.name] = record
 
     def _adopt(self) -> None:
-        """Miners outlive the gateway: one that is started again takes over those that are there."""
+        """Miners and coordinators outlive the gateway: one that is started again takes over those that are there."""
         for name in ray.util.list_named_actors():
             if is_miner_name(name):
                 self._enlist(MinerRecord(name=name, handle=require_actor(name)))
+            elif (job_id := job_of(name)) is not None:
+                self.jobs.coordinators[job_id] = require_actor(name)
         self._has_adopted = True
 
     async def _await_start(self, record: MinerRecord) -> None:
@@ -188,6 +193,7 @@ class SiteCare:
             record.key, record.pid, record.node, _ = await asyncio.wait_for(record.handle.hello.remote(), _START_S)
         except (ray.exceptions.RayError, TimeoutError) as error:
             _log.warning("%s did not start: %s", record.name, cause_of(error))
+            ray.kill(record.handle, no_restart=True)  # or the next one of this name would be the same process
             record.state = MinerState.LOST
         else:
             record.state = MinerState.IDLE
@@ -200,9 +206,12 @@ class SiteCare:
         await self.jobs.tell(miner.job, "drain_miner", miner.key)
 
     def _note_excluded(self, keys: tuple[bytes, ...]) -> None:
+        """Their processes end, and their places are free. The records stay, to say why."""
         for miner in self.miners.values():
-            if miner.key in keys:
-                miner.state = MinerState.EXCLUDED
+            if miner.key in keys and miner.state is not MinerState.EXCLUDED:
+                self.vigil.end(miner.name)
+                ray.kill(miner.handle, no_restart=True)
+                miner.state, miner.pid, miner.node = MinerState.EXCLUDED, 0, ""
 
     def _remove(self, miner: MinerRecord) -> None:
         self.vigil.end(miner.name)

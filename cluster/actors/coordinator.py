@@ -199,6 +199,7 @@ class Coordinator:
             self._is_running = False
 
     async def _run(self) -> None:
+        self._node = self._ports = None
         supervisor = require_actor(SUPERVISOR)
         torch_loaded = asyncio.create_task(asyncio.to_thread(importlib.import_module, "torch"))
         opening: JobOpening = await supervisor.open_job.remote(self._job, self._key.public_key)

@@ -13,6 +13,7 @@ import ray
 import uvicorn
 
 from cluster.actors.care import SiteCare
+from cluster.actors.loops import run_always
 from cluster.actors.meters import RayMeters, metrics_addresses
 from cluster.actors.names import SUPERVISOR, VERIFIER
 from cluster.actors.nodes import Places, own_address
@@ -101,8 +102,8 @@ class Gateway:
             self._server = uvicorn.Server(config)
             self._tasks = [
                 asyncio.create_task(self._server.serve(sockets=[listener])),
-                asyncio.create_task(self._care_loop()),
-                asyncio.create_task(self._care.vigil.run()),
+                run_always(self._care_loop(), "care"),
+                run_always(self._care.vigil.run(), "vigil"),
             ]
         return self._settings.port or 0
 

@@ -43,6 +43,8 @@ class JobCare:
     _moves: Moves = field(default_factory=Moves)
     _reasons: dict[str, str] = field(default_factory=dict)
     _joining: dict[str, str] = field(default_factory=dict)
+    _seen: set[str] = field(default_factory=set)
+    """Jobs whose coordinators answered in this turn."""
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     @property
@@ -69,6 +71,7 @@ class JobCare:
         )
         for job_id in wanted - self.coordinators.keys():
             self.coordinators[job_id] = self._start(job_id)
+        self._seen.clear()
         open_jobs = {need.job for need in needs}
         for job_id in self.coordinators.keys() - open_jobs:
             self._end(job_id, miners)
@@ -102,6 +105,7 @@ class JobCare:
         if before is not None and before.pid != status.pid:
             self.forget_miners_of(job_id, miners)
         self.statuses[job_id] = status
+        self._seen.add(job_id)
         if not status.is_running:
             handle.run.remote()
 
@@ -133,6 +137,8 @@ class JobCare:
 
     async def place_miners(self, jobs: Sequence[JobView], miners: Miners) -> tuple[MinerRecord, ...]:
         """Move miners towards their jobs' shares. Returns those that drained and hold nothing any more."""
+        for job_id in self._seen:
+            await self._reconcile(job_id, miners)
         drained = tuple(miner for miner in list(miners.values()) if self._note_held(miner))
         pulses = self._pulses()
         needs = [need for need in derive_needs(jobs, pulses) if need.job in pulses and pulses[need.job].is_ready]
@@ -154,6 +160,16 @@ class JobCare:
             self._begin_join(miners[name], job_id)
         return drained
 
+    async def _reconcile(self, job_id: str, miners: Miners) -> None:
+        """A coordinator may list miners that this process does not know to be there: of before it was started again."""
+        for miner in miners.values():
+            if miner.key is None or miner.key not in self.statuses[job_id].miners or miner.name in self._joining:
+                continue
+            if miner.job is None:
+                miner.job, miner.joined_s = job_id, time.monotonic()
+            elif miner.job != job_id:
+                await self.tell(job_id, "drain_miner", miner.key)
+
     def _placed(self, miner: MinerRecord, job_id: str | None) -> Placed:
         status = self.statuses.get(job_id or "")
         held = status.miners.get(miner.key or b"", 0) if status else 0
@@ -161,6 +177,8 @@ class JobCare:
 
     def _note_held(self, miner: MinerRecord) -> bool:
         """Note what a miner holds in its job. Whether it was draining and is done."""
+        if miner.job is not None and miner.job not in self.coordinators:
+            miner.release()  # the job ended while it joined
         status = self.statuses.get(miner.job or "")
         if status is None or miner.key is None or miner.job is None:
             return False

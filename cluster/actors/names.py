@@ -8,6 +8,14 @@ VERIFIER: Final = "verifier-0"
 GATEWAY: Final = "gateway"
 
 
+_COORDINATOR: Final = "coordinator-"
+
+
 def coordinator_name(job_hex: str) -> str:
     """The actor that runs a job."""
-    return f"coordinator-{job_hex[:16]}"
+    return f"{_COORDINATOR}{job_hex}"
+
+
+def job_of(name: str) -> str | None:
+    """The job that a coordinator's name is about; None for other names."""
+    return name.removeprefix(_COORDINATOR) if name.startswith(_COORDINATOR) else None

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import ray
 
+from cluster.actors.loops import run_always
 from cluster.actors.meters import RayMeters
 from cluster.actors.names import VERIFIER, coordinator_name
 from cluster.actors.remote import Handle, cause_of, find_actor
@@ -81,7 +82,7 @@ class Supervisor:
     async def start(self) -> None:
         """Start the loops; every method that somebody calls regularly does so too, so a restart needs no help."""
         if not self._loops:
-            self._loops = [asyncio.create_task(self._audit_loop()), asyncio.create_task(self._duty_loop())]
+            self._loops = [run_always(self._audit_loop(), "audits"), run_always(self._duty_loop(), "duties")]
 
     # transactions, rounds, blocks
 
@@ -212,8 +213,12 @@ class Supervisor:
 
     async def _tell_coordinator(self, fraud: Fraud) -> None:
         coordinator = find_actor(coordinator_name(fraud.job.hex()))
-        if coordinator is not None:
+        if coordinator is None:
+            return
+        try:
             await coordinator.go_back.remote(fraud.miner)
+        except ray.exceptions.RayError as error:  # one that starts again learns of the fraud from the chain
+            _log.warning("the coordinator was not told of a fraud: %s", cause_of(error), extra={"job": fraud.job.hex()})
 
     # duties
 

@@ -11,6 +11,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -161,11 +162,18 @@ class Vigil:
                     self._at_home[role] = _mark(pid)
             case FellSilent(role=role):
                 _log.warning("%s does not answer", role)
-            case Died(role=role):
-                mark = self._at_home.get(role)
-                if mark is not None and mark.is_alive:
-                    _log.error("%s stays silent: process %d is killed, Ray starts it again", role, mark.pid)
-                    os.kill(mark.pid, signal.SIGKILL)
+            case Died(role=role) if role in self._at_home:
+                self._kill(role, self._at_home[role])
+
+    def _kill(self, role: str, mark: ProcessMark | None) -> None:
+        """End a role's process, which Ray starts again. One that never answered is known to Ray only."""
+        if mark is None or not mark.is_alive:
+            _log.error("%s never answered: it is started again", role)
+            ray.kill(self._handles[role], no_restart=False)
+            return
+        _log.error("%s stays silent: process %d is killed, Ray starts it again", role, mark.pid)
+        with suppress(ProcessLookupError):  # it has just ended
+            os.kill(mark.pid, signal.SIGKILL)
 
 
 def _mark(pid: int) -> ProcessMark | None:

@@ -82,6 +82,13 @@ class SlotFailed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CallEnded:
+    """The miner answered for a slot that is not waited for any more: another was faster, or the round is over."""
+
+    miner: MinerId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RoundOpened:
     """State `round` is there; its slots may be handed out."""
 
@@ -109,6 +116,7 @@ Event: TypeAlias = (
     | MinerExcluded
     | SlotReported
     | SlotFailed
+    | CallEnded
     | RoundOpened
     | RoundDropped
     | Tick
@@ -152,6 +160,8 @@ class RoundState:
     slots: tuple[Slot, ...] = ()
     miners: Mapping[MinerId, int] = field(default_factory=dict)
     """Slots each miner holds. In front is who has waited longest since it was given one."""
+    calls: Mapping[MinerId, int] = field(default_factory=dict)
+    """Slots each miner was asked to run and has not answered for, of earlier rounds too: it is still at them."""
     draining: frozenset[MinerId] = frozenset()
     silent: frozenset[MinerId] = frozenset()
     excluded: frozenset[MinerId] = frozenset()
@@ -207,16 +217,23 @@ def _absorb(state: RoundState, event: Event, now_s: float) -> RoundState:
             return _note_silence(state, event)
         case MinerExcluded(miner=miner):
             return _exclude(state, miner)
-        case SlotReported():
-            return _finish(state, event, now_s)
-        case SlotFailed():
-            return _give_up(state, event)
+        case SlotReported() | SlotFailed():
+            done = _end_call(state, event.miner)
+            return _finish(done, event, now_s) if isinstance(event, SlotReported) else _give_up(done, event)
+        case CallEnded(miner=miner):
+            return _end_call(state, miner)
         case RoundOpened(round=number, first_attempt=first):
             slots = tuple(Slot(index=i, next_attempt=first) for i in range(state.slot_count))
             return replace(state, round=number, is_open=True, slots=slots, miners=dict.fromkeys(state.miners, 0))
         case RoundDropped():
             return replace(state, is_open=False, slots=(), miners=dict.fromkeys(state.miners, 0))
     return state
+
+
+def _end_call(state: RoundState, miner: MinerId) -> RoundState:
+    if not state.calls.get(miner):
+        return state
+    return replace(state, calls={**state.calls, miner: state.calls[miner] - 1})
 
 
 def _join(state: RoundState, miner: MinerId) -> RoundState:
@@ -229,8 +246,11 @@ def _join(state: RoundState, miner: MinerId) -> RoundState:
 def _remove(state: RoundState, miner: MinerId) -> RoundState:
     miners = {m: held for m, held in state.miners.items() if m != miner}
     slots = tuple(slot.without(miner) for slot in state.slots)
+    calls = {m: running for m, running in state.calls.items() if m != miner}
     gone = {miner}
-    return replace(state, miners=miners, slots=slots, draining=state.draining - gone, silent=state.silent - gone)
+    return replace(
+        state, miners=miners, calls=calls, slots=slots, draining=state.draining - gone, silent=state.silent - gone
+    )
 
 
 def _note_silence(state: RoundState, event: MinerSilent | MinerHeard) -> RoundState:
@@ -278,12 +298,12 @@ def _hand_out(state: RoundState, now_s: float, *, is_tick: bool) -> tuple[RoundS
     """Slots that no miner runs that answers go out at once; with a tick also those that lag, to idle miners."""
     if not state.is_open:
         return state, []
-    slots, miners = list(state.slots), dict(state.miners)
+    slots, miners, calls = list(state.slots), dict(state.miners), dict(state.calls)
     wanted = [slot.index for slot in slots if _is_wanted(slot, state.silent)]
     if is_tick:
         wanted += [slot.index for slot in slots if _lags(slot, state.usual_s, now_s)]
     depth = 1 if state.usual_s > LONG_SLOT_S else CLAIM_DEPTH
-    free = {m for m, held in miners.items() if held < depth and m not in state.draining | state.silent}
+    free = {m for m in miners if calls.get(m, 0) < depth and m not in state.draining | state.silent}
     effects: list[Effect] = []
     for index in wanted if free else ():
         miner = _choose(slots[index], miners, free, state.silent, is_tick=is_tick)
@@ -291,10 +311,11 @@ def _hand_out(state: RoundState, now_s: float, *, is_tick: bool) -> tuple[RoundS
             continue
         slots[index] = slots[index].assign(miner, now_s)
         miners[miner] = miners.pop(miner) + 1
-        if miners[miner] == depth:
+        calls[miner] = calls.get(miner, 0) + 1
+        if calls[miner] == depth:
             free.remove(miner)
         effects.append(Assign(slot=index, attempt=slots[index].attempts[-1].number, miner=miner))
-    return (replace(state, slots=tuple(slots), miners=miners), effects) if effects else (state, effects)
+    return (replace(state, slots=tuple(slots), miners=miners, calls=calls), effects) if effects else (state, effects)
 
 
 def _is_wanted(slot: Slot, silent: frozenset[MinerId]) -> bool:

@@ -12,6 +12,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -240,7 +241,8 @@ def _end(worker: WorkerFile) -> None:
     if not wait_until(lambda: not worker.is_alive, LEAVE_TIMEOUT_S):
         kill_group(worker)
     for pid in _leftovers(worker):
-        os.kill(pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # it has just ended
+            os.kill(pid, signal.SIGKILL)
     if worker.folder:
         shutil.rmtree(worker.folder, ignore_errors=True)
 

@@ -15,6 +15,7 @@ from cluster.control.reports import ReportRules
 from cluster.control.rounds import (
     Aggregate,
     Assign,
+    CallEnded,
     Effect,
     Event,
     MinerExcluded,
@@ -216,12 +217,13 @@ class CoordinatorNode:
         return transition.effects
 
     async def _take_outcome(self, outcome: SlotOutcome) -> Event | None:
-        """The event that an outcome stands for; None if it is about a slot of a round that is over."""
+        """The event that an outcome stands for; of a round that is over, only that its miner is done with it."""
         if isinstance(outcome.event, MinerExcluded):
             self._refused[outcome.event.miner] = outcome.refusal
         self.meter.slot_ended(outcome)
         if outcome.start is not self._start:
-            return None if isinstance(outcome.event, SlotReported | SlotFailed) else outcome.event
+            late = outcome.event
+            return CallEnded(miner=late.miner) if isinstance(late, SlotReported | SlotFailed) else late
         if outcome.result is not None:
             if self._is_disputed(outcome.start, outcome.result):
                 return await self._settle_dispute(outcome.result)
