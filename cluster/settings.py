@@ -29,8 +29,8 @@ class SiteSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     machine can join; 127.0.0.1 itself Ray would replace by the machine's outer address. Ray's own servers bind to every
     address all the same: what keeps others out is Ray's token, and a firewall."""
     head_miners: Literal["alone", "always", "never"] = "alone"
-    """When the head's machine takes miners: while it is the only one, always, or never. Keys, chain and verifier are
-    there, so it is left alone as soon as others can do the work."""
+    """When the head's machine takes new miners: while it is the only one, always, or never. Keys, chain and verifier
+    are there. Miners that were started while it was alone stay until they are scaled down."""
     ray_port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 0
     """Port at which other machines join; 0: any free one."""
     network: Annotated[str, msgspec.Meta(min_length=1, max_length=64)] = "pouw"

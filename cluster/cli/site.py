@@ -86,9 +86,10 @@ def join(  # noqa: PLR0917 - options of a command are parameters
     """
     from cluster.cli.progress import open_display, waiting
     from cluster.launch.certificates import keep, read_credentials
-    from cluster.launch.join import NodeOptions, join_site, load_ray_token
+    from cluster.launch.join import NodeOptions, check_not_joined, join_site, load_ray_token
 
     home = home_from_environment()
+    check_not_joined(home)  # before anything of a node that runs is replaced
     if token_stdin:
         credentials = read_credentials(sys.stdin.readline().strip())
         keep(home, credentials)

@@ -8,7 +8,6 @@ own key and certificate, once, over the channel that also carries the token.
 import datetime as dt
 import ipaddress
 import sys
-from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -78,14 +77,19 @@ def issue(home: HomeLayout, address: str, token: str, now: dt.datetime) -> Crede
 
 
 def keep(home: HomeLayout, credentials: Credentials) -> None:
-    """Store a machine's certificate in its home. The token is not kept: who joins again is given it again."""
+    """Store a machine's certificate in its home, or remove one of a site that had TLS before.
+
+    The token is not kept: who joins again is given it again.
+    """
+    if not credentials.certificate:
+        remove(home)
+        return
     for path, text in (
         (home.trusted_authority, credentials.authority),
         (home.node_certificate, credentials.certificate),
         (home.node_key, credentials.key),
     ):
-        if text:
-            replace_secret(path, text.encode())
+        replace_secret(path, text.encode())
 
 
 def tls_environment(home: HomeLayout) -> dict[str, str]:
@@ -103,7 +107,7 @@ def tls_environment(home: HomeLayout) -> dict[str, str]:
 def remove(home: HomeLayout) -> None:
     """Forget this machine's own certificate: TLS is off from then on. The authority stays."""
     for path in (home.trusted_authority, home.node_certificate, home.node_key):
-        Path(path).unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
 
 
 def _builder(

@@ -123,7 +123,7 @@ def join_site(
     if not _ADDRESS.fullmatch(address):
         raise UsageError(f"{address!r} is not HOST:PORT", hint="pouw up prints the address to join", code="address")
     make_private_folder(home.root)
-    _check_not_joined(home)
+    check_not_joined(home)
     check_enough_memory()
     check_enough_disk(home)
     access = {**authentication(token), **tls_environment(home)}
@@ -202,7 +202,8 @@ def leave_site(home: HomeLayout) -> int | None:
     return worker.pid if was_there else None
 
 
-def _check_not_joined(home: HomeLayout) -> None:
+def check_not_joined(home: HomeLayout) -> None:
+    """Raises ConflictError: this home runs a worker node already."""
     worker = read_worker_file(home)
     if worker is not None and worker.is_alive:
         raise ConflictError(

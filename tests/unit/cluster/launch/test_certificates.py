@@ -12,7 +12,7 @@ import pytest
 
 from cluster.config import HomeLayout
 from cluster.errors import UsageError
-from cluster.launch.certificates import Credentials, issue, keep, read_credentials, remove, tls_environment
+from cluster.launch.certificates import Credentials, issue, keep, read_credentials, tls_environment
 
 NOW = dt.datetime.now(dt.UTC)
 
@@ -88,7 +88,7 @@ def test_tls_is_switched_by_the_machines_certificate(home: HomeLayout) -> None:
     variables = tls_environment(home)
     assert variables["RAY_USE_TLS"] == "1"
     assert all(Path(variables[name]).exists() for name in variables if name != "RAY_USE_TLS")
-    remove(home)
+    keep(home, Credentials(token="t"))  # the site has TLS no more
     assert tls_environment(home) == {}
     assert home.authority_key.exists()
 
