@@ -17,9 +17,9 @@ test-fast: $(READY)
 	$(BIN)/pytest -n 2 --dist loadfile $(RULES) --cov=consensus --cov=storage --cov-branch --cov-report=term:skip-covered --cov-fail-under=95
 	$(BIN)/pytest -n 2 --dist loadfile -m "not ray and not gpu" $(addprefix --ignore=,$(RULES))
 
-# Real actors on private local clusters.
+# Real actors on private local clusters, two files at a time: a site waits most of the while it starts.
 test-ray: $(READY)
-	$(BIN)/pytest -m "ray and not gpu"
+	$(BIN)/pytest -n 2 --dist loadfile -m "ray and not gpu"
 
 lint: $(READY)
 	$(BIN)/ruff check .
