@@ -7,7 +7,7 @@ from typing import Final
 
 import ray
 
-from cluster.control.placement import HeadUse, NodeFacts, choose_node, usable_nodes
+from cluster.control.placement import HeadUse, NodeFacts, choose_node
 from cluster.launch.site_card import LABEL, own_site_card
 
 _UNLIMITED: Final = 4096
@@ -34,14 +34,6 @@ class Places:
         """The node for one more miner; None while there is no place. `taken` has the address of each miner's node."""
         nodes, on_address = self.nodes(), Counter(taken)
         return choose_node(nodes, {node.node_id: on_address[node.address] for node in nodes}, self.head_use)
-
-    def explain(self) -> str:
-        """Why there is no place, in words."""
-        nodes = self.nodes()
-        if refused := [node.address for node in nodes if not (node.is_admitted or node.is_head)]:
-            return f"nodes without 'pouw join' take no miners: {', '.join(refused)}"
-        places = sum(node.places for node in usable_nodes(nodes, self.head_use))
-        return f"all {places} places of the machines are taken" if places else "no machine has joined"
 
     def _facts(self, node: dict[str, object], head: str) -> NodeFacts:
         import psutil
