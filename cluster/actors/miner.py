@@ -3,6 +3,7 @@
 import logging
 import os
 import threading
+import time
 from typing import Any, Final
 
 import ray
@@ -19,7 +20,7 @@ from cluster.wallet.keystore import site_keystore
 from consensus.params import ConsensusParams
 from consensus.primitives.integers import Digest
 
-_TEMPLATE_S: Final = 1.0
+_RETRY_S: Final = 1.0
 _ANSWER_S: Final = 5.0
 
 _log = logging.getLogger("pouw.miner")
@@ -67,18 +68,23 @@ class Miner:
         return self._heart.beat(watch, question, self._node.slots_run)
 
     def _fetch_templates(self) -> None:
-        pause = threading.Event()
-        while not pause.wait(_TEMPLATE_S):
+        held = b""  # the block that the present template stands on
+        while True:
             supervisor = find_actor(SUPERVISOR)
             if supervisor is None:
+                time.sleep(_RETRY_S)
                 continue
             try:
-                template = ray.get(supervisor.template.remote(self._node.public_key), timeout=_ANSWER_S)
+                template = ray.get(supervisor.template.remote(self._node.public_key, held), timeout=_ANSWER_S)
             except ray.exceptions.RayError as error:
                 _log.warning("no template: %s", cause_of(error))
+                time.sleep(_RETRY_S)
                 continue
-            if template is not None:
-                self._node.offer_template(template)
+            if template is None:  # an excluded miner has none
+                time.sleep(_RETRY_S)
+                continue
+            held = template.header.parent
+            self._node.offer_template(template)
 
     def _offer(self, block: bytes) -> None:
         supervisor = find_actor(SUPERVISOR)

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -45,6 +46,8 @@ from storage.errors import StorageError
 _DUTY_S: Final = 0.1
 _RETRY_S: Final = 0.3
 _START_TIMEOUT_S: Final = 60.0
+_TEMPLATE_S: Final = 1.0
+"""A template is renewed this often, for the transactions that came since."""
 _PATIENCE: Final = 20
 
 _log = logging.getLogger("pouw.supervisor")
@@ -71,6 +74,7 @@ class Supervisor:
         self._chain = parts.stores.chain
         self._meters = RayMeters(role="supervisor")
         self._deciding = asyncio.Lock()
+        self._next_tip = asyncio.Event()
         self._closing: dict[JobId, asyncio.Task[None]] = {}
         self._loops: list[asyncio.Task[None]] = []
 
@@ -114,9 +118,12 @@ class Supervisor:
             await self._tell_coordinator(fraud)
         return verdict.outcome
 
-    async def template(self, producer: bytes) -> Template | None:
-        """A block template for a miner."""
+    async def template(self, producer: bytes, held: bytes = b"") -> Template | None:
+        """A block template for a miner. One that holds a template on the tip, `held`, waits a little for the next."""
         await self.start()
+        if held == self._node.chain.view.tip_hash:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._next_tip.wait(), _TEMPLATE_S)
         return self._node.template(PublicKey(producer))
 
     async def offer_block(self, data: bytes) -> str:
@@ -130,11 +137,16 @@ class Supervisor:
                 await self._pursue(candidate, verdict)
                 raise
         block = candidate.block
-        self._meters.add(BLOCKS, kind=block.header.mechanism)
+        self._note_block(block.header.mechanism)
         won = None if candidate.replay is None else decode(decode_signed(candidate.replay.report).body, SlotReport)
         where = {} if won is None else about(won.job, won.round, won.slot)
         _log.info("block %d by %s is final", block.header.height, block.header.producer.hex()[:16], extra=where)
         return block.hash.hex()
+
+    def _note_block(self, kind: str) -> None:
+        self._meters.add(BLOCKS, kind=kind)
+        self._next_tip.set()  # whoever waits asks again: each template stands on one tip
+        self._next_tip = asyncio.Event()
 
     async def _judge(self, data: bytes) -> Candidate:
         """Judge a mined block; one that came faster than the round it stands on waits for that a little."""
@@ -226,7 +238,7 @@ class Supervisor:
         while True:
             await asyncio.sleep(_DUTY_S)
             if not self._deciding.locked() and self._node.append_quiet_block():
-                self._meters.add(BLOCKS, kind="authority")
+                self._note_block("authority")
             self._meters.set(AUDITS_WAITING, self._node.audits.backlog)
             self._meters.set(CHAIN_HEIGHT, self._node.chain.height)
             self._meters.set(TRANSACTIONS_WAITING, len(self._node.pool))

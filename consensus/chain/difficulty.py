@@ -1,13 +1,17 @@
 """How hard the next block is: relative ASERT in integers (Toomim and Lundeberg, aserti3-2d, 2020).
 
-Each mined block moves the target by 2**((solve time - interval) / half life). Only mined blocks count, so a chain that
-waits for work does not become easy meanwhile.
+The target moves by 2**((time trained - interval * blocks mined) / half life). Time counts if a block brought round
+commits or was mined, so a chain that waits for work does not become easy meanwhile, and an authority block between two
+mined ones does not hide how long the second one took.
 """
 
 from typing import Final
 
+from consensus.ledger.rewards import MINED
 from consensus.params import ConsensusParams
 from consensus.primitives.integers import Target, TimeMs
+from consensus.primitives.merkle import EMPTY_ROOT
+from consensus.records.block import Header
 
 _FRACTION_BITS: Final = 16
 _ONE: Final = 1 << _FRACTION_BITS
@@ -15,14 +19,19 @@ _WIDEST_SHIFT: Final = 256
 """A 256-bit target shifted by more than this is over or under every bound, so larger exponents need no work."""
 
 
-def next_target(params: ConsensusParams, parent_target: Target, parent_solve_ms: TimeMs | None) -> Target:
-    """The target of a block whose parent took `parent_solve_ms` to mine; None if the parent was not mined."""
-    if parent_solve_ms is None:
-        return parent_target
-    late_ms = parent_solve_ms - params.block_interval_ms
+def lateness_ms(params: ConsensusParams, header: Header, parent_time_ms: TimeMs) -> int:
+    """How much later than the interval asks for this block leaves the chain, in milliseconds; negative if early."""
+    took_ms = header.time_ms - parent_time_ms
+    if header.mechanism in MINED:
+        return took_ms - params.block_interval_ms
+    return took_ms if header.history_root != EMPTY_ROOT else 0
+
+
+def next_target(params: ConsensusParams, target: Target, late_ms: int) -> Target:
+    """The target of the block after one that had `target` and came `late_ms` late."""
     exponent = late_ms * _ONE // params.difficulty_half_life_ms
     bounded = max(-_WIDEST_SHIFT * _ONE, min(exponent, _WIDEST_SHIFT * _ONE))
-    moved = _times_power_of_two(int.from_bytes(parent_target, "big"), bounded)
+    moved = _times_power_of_two(int.from_bytes(target, "big"), bounded)
     easiest = int.from_bytes(params.easiest_target, "big")
     return Target(max(1, min(moved, easiest)).to_bytes(32, "big"))
 

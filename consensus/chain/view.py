@@ -2,9 +2,8 @@
 
 from dataclasses import dataclass, replace
 
-from consensus.chain.difficulty import next_target
+from consensus.chain.difficulty import lateness_ms, next_target
 from consensus.ledger.context import BeaconSource, TransitionContext
-from consensus.ledger.rewards import MINED
 from consensus.ledger.state import LedgerState
 from consensus.ledger.transition import TransactionOpener, open_encoded
 from consensus.params import ConsensusParams
@@ -24,8 +23,8 @@ class ChainView:
     genesis_time_ms: TimeMs
     tip: Header | None
     tip_hash: BlockHash
-    tip_solve_ms: TimeMs | None
-    """How long the tip took to mine; None if it was not mined."""
+    tip_late_ms: int
+    """How much later than the interval asks for the tip came."""
     state: LedgerState
     work: WorkLog
     beacon: BeaconSource
@@ -46,7 +45,7 @@ class ChainView:
         """The target of the block that may come."""
         if self.tip is None:
             return self.params.initial_target
-        return next_target(self.params, self.tip.target, self.tip_solve_ms)
+        return next_target(self.params, self.tip.target, self.tip_late_ms)
 
     @property
     def context(self) -> TransitionContext:
@@ -80,7 +79,7 @@ def open_view(
         genesis_time_ms=genesis.time_ms,
         tip=None if tip is None else tip.header,
         tip_hash=chain_id if tip is None else tip.hash,
-        tip_solve_ms=None if tip is None else _solve_ms(tip.header, parent_time_ms),
+        tip_late_ms=0 if tip is None else lateness_ms(genesis.params, tip.header, parent_time_ms),
         state=state,
         work=work,
         beacon=beacon,
@@ -90,9 +89,5 @@ def open_view(
 
 def advance_view(view: ChainView, block: Block, state: LedgerState) -> ChainView:
     """The view once `block`, which left the ledger in `state`, is final."""
-    solve_ms = _solve_ms(block.header, view.tip_time_ms)
-    return replace(view, tip=block.header, tip_hash=block.hash, tip_solve_ms=solve_ms, state=state)
-
-
-def _solve_ms(header: Header, parent_time_ms: TimeMs) -> TimeMs | None:
-    return TimeMs(header.time_ms - parent_time_ms) if header.mechanism in MINED else None
+    late_ms = lateness_ms(view.params, block.header, view.tip_time_ms)
+    return replace(view, tip=block.header, tip_hash=block.hash, tip_late_ms=late_ms, state=state)

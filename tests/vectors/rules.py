@@ -7,14 +7,14 @@ from consensus.ledger.entries import Account, account_key
 from consensus.ledger.state import LedgerState, state_root
 from consensus.mechanisms.pouw.nonce import nonce, proof_of_work_hash, tries
 from consensus.primitives.encoding import encode
-from consensus.primitives.integers import Credits, Target, TimeMs
+from consensus.primitives.integers import Credits, Target
 from consensus.records.block import Certificate, Header
 from consensus.replay.sampling import is_sampled
 from tests.kit.genesis import PARAMS
 from tests.kit.work import make_assignment, make_step, word
 from tests.vectors.examples import example
 
-SOLVE_TIMES_MS = (None, 0, 1, 5_000, 10_000, 10_001, 25_000, 70_000, 130_000, 10_000_000, 2**62)
+LATE_MS = (-10_000, -9_999, -5_000, 0, 1, 15_000, 60_000, 120_000, 9_990_000, 2**62)
 
 
 def work_vectors() -> object:
@@ -39,16 +39,16 @@ def work_vectors() -> object:
 
 
 def difficulty_vectors() -> object:
-    """The next target after some solve times, from a middle, the smallest and the easiest target."""
+    """The target after early and late blocks, from a middle, the smallest and the easiest target."""
     targets = (Target((1 << 200).to_bytes(32, "big")), Target((1).to_bytes(32, "big")), PARAMS.easiest_target)
     return [
         {
-            "parent_target": target.hex(),
-            "parent_solve_ms": solve_ms,
-            "target": next_target(PARAMS, target, None if solve_ms is None else TimeMs(solve_ms)).hex(),
+            "before": target.hex(),
+            "late_ms": late_ms,
+            "target": next_target(PARAMS, target, late_ms).hex(),
         }
         for target in targets
-        for solve_ms in SOLVE_TIMES_MS
+        for late_ms in LATE_MS
     ]
 
 

@@ -14,7 +14,7 @@ from consensus.records.block import Header
 
 
 class Authority:
-    """Blocks by supervisors' signatures. They earn nothing and leave the difficulty alone."""
+    """Blocks by supervisors' signatures. They earn nothing; the time they took counts for the difficulty."""
 
     name: Final = "authority"
 

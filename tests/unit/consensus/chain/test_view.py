@@ -1,7 +1,6 @@
 """A view resumed from stored blocks is the view that grew with them."""
 
 from consensus.chain.view import open_view
-from consensus.primitives.integers import TimeMs
 from consensus.records.transactions import Transfer
 from tests.kit.chain import TestChain, start_chain
 from tests.kit.genesis import public_key
@@ -33,8 +32,8 @@ def test_resumes_at_the_first_block() -> None:
     assert resumed(chain, None) == chain.view
 
 
-def test_resumes_at_a_mined_block_with_its_solve_time() -> None:
+def test_resumes_at_a_mined_block_with_its_lateness() -> None:
     chain = start_chain()
     chain.append(draft_pouw(chain, chain.open_job()).block())
     assert resumed(chain, 2) == chain.view
-    assert chain.view.tip_solve_ms == TimeMs(40_000)
+    assert chain.view.tip_late_ms == 40_000 - chain.genesis.params.block_interval_ms
