@@ -244,6 +244,7 @@ def _end(worker: WorkerFile) -> None:
     for pid in _leftovers(worker):
         with suppress(ProcessLookupError):  # it has just ended
             os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: not _leftovers(worker), LEAVE_TIMEOUT_S)  # killed is not yet gone
     if worker.folder:
         shutil.rmtree(worker.folder, ignore_errors=True)
 
