@@ -60,6 +60,11 @@ class HomeLayout:
         return self.root / "site"
 
     @property
+    def rounds(self) -> Path:
+        """States of unsettled rounds, one folder for each running job."""
+        return self.site / "rounds"
+
+    @property
     def site_file(self) -> Path:
         return self.site / "site.json"
 

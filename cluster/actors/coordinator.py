@@ -32,6 +32,7 @@ from cluster.node.ports import (
     SlotReply,
     StateHandle,
 )
+from cluster.node.round_journal import FileJournal
 from cluster.node.training import ProgramTrainer, job_program
 from cluster.wallet.keystore import site_keystore
 from consensus.errors import ConsensusError
@@ -165,6 +166,7 @@ class Coordinator:
     def __init__(self, *, home: str, name: str, job: bytes, chain_id: bytes) -> None:
         layout = HomeLayout(root=Path(home))
         configure_logging(layout, name)
+        self._rounds = layout.rounds / job.hex()
         self._key = site_keystore(layout).load_or_create("coordinator-0")
         self._job, self._chain_id = Digest(job), Digest(chain_id)
         self._heart = Heart(self._key, self._chain_id, name)
@@ -220,6 +222,7 @@ class Coordinator:
             trainer=trainer,
             ports=self._ports,
             replay_class=Digest(replay_class),
+            journal=FileJournal(self._rounds),
             meters=self._meters,
         )
         await self._node.run()

@@ -6,9 +6,11 @@ only when it holds nothing: its coordinator gives it no more slots, and when it 
 
 import asyncio
 import logging
+import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 
 import ray
@@ -17,6 +19,7 @@ from cluster.actors.coordinator import Coordinator, CoordinatorStatus
 from cluster.actors.miner_record import MinerRecord
 from cluster.actors.names import coordinator_name
 from cluster.actors.remote import Handle, cause_of, spawn
+from cluster.config import HomeLayout
 from cluster.control.job_needs import JobPulse, derive_needs
 from cluster.control.membership import MinerState
 from cluster.control.scheduling import Moves, Placed, admit, explain_waiting, plan_moves, share_miners
@@ -116,6 +119,7 @@ class JobCare:
         for miner in miners.values():
             miner.refusals.pop(job_id, None)
         ray.kill(handle, no_restart=True)
+        shutil.rmtree(HomeLayout(root=Path(self.home)).rounds / job_id, ignore_errors=True)
 
     def forget_miners_of(self, job_id: str, miners: Miners) -> None:
         """A coordinator is gone, and with it what it knew of its miners."""

@@ -22,7 +22,7 @@ from cluster.control.heartbeats import Heard, Patience
 from consensus.primitives.integers import Digest
 
 _GATEWAY: Final = Patience(silent_s=2.5, dead_s=8.0)
-_LOOK_S: Final = 0.25
+_LOOK_S: Final = 0.5
 _RETRY_S: Final = 1.0
 _GCS: Final = "gcs_server"
 _DAEMONS: Final = ("raylet", _GCS)

@@ -34,7 +34,6 @@ from cluster.metrics import Meters, NoMeters, job_label
 from cluster.node.commits import CommitQueue
 from cluster.node.ports import (
     AppliedRound,
-    Checkpoint,
     CoordinatorPorts,
     JobOpening,
     JobProgress,
@@ -42,6 +41,8 @@ from cluster.node.ports import (
     StateHandle,
 )
 from cluster.node.progress import ProgressMeter
+from cluster.node.resuming import find_start, load_checkpoint
+from cluster.node.round_journal import JournalWriter, RoundJournal
 from cluster.node.round_results import (
     RoundResults,
     SlotResult,
@@ -83,12 +84,14 @@ class CoordinatorNode:
         trainer: RoundTrainer,
         ports: CoordinatorPorts,
         replay_class: Digest,
+        journal: RoundJournal | None = None,
         meters: Meters | None = None,
     ) -> None:
         """`replay_class`: that of the verifiers. A report of another class could not be checked."""
         plan = trainer.plan
         self._key, self._chain_id, self._job = key, chain_id, opening.job
         self._trainer, self._ports = trainer, ports
+        self._journal = JournalWriter(journal)
         self._caller = SlotCaller(
             key=key,
             chain_id=chain_id,
@@ -186,6 +189,7 @@ class CoordinatorNode:
             for call in self._calls:
                 call.cancel()
             await self._commits.stop()
+            await self._journal.finish()
 
     async def _tick(self) -> None:
         while True:
@@ -249,7 +253,9 @@ class CoordinatorNode:
     async def _check_way_back(self, report: SlotReport) -> None:
         """What is settled with a false update stands. The job then goes on from a state after it, if one is stored."""
         self._progress = await self._ports.load_progress()
-        if report.round < self._progress.settled_round and (await self._load_checkpoint()).round <= report.round:
+        if report.round >= self._progress.settled_round:
+            return
+        if (await load_checkpoint(self._progress, self._trainer, self._ports)).round <= report.round:
             raise ConsensusError(f"round {report.round}, slot {report.slot} is settled with a false update")
 
     async def _note_divergence(self, failed: SlotFailed, error: TrainingDivergedError) -> None:
@@ -288,24 +294,16 @@ class CoordinatorNode:
         self._progress = self._commits.progress = await self._ports.load_progress()
         for miner in self._progress.excluded:
             self._decide(MinerExcluded(miner=miner))
-        checkpoint = await self._load_checkpoint()
-        digest = await asyncio.to_thread(self._trainer.load, checkpoint)
+        await self._journal.finish()
+        start = await find_start(self._progress, self._trainer, self._ports, self._journal.journal)
+        checkpoint, digest = start.checkpoint, start.digest
         if checkpoint.round == self._progress.next_round:
             self._check_reproduced(checkpoint.round, digest)
-        self._handles.clear()
+        self._handles = {number: self._ports.publish(state) for number, state in start.earlier.items()}
         self._epoch += 1
         _log.info("running; %d are committed", self._progress.next_round, extra=about(self._job, checkpoint.round))
+        self._journal.begin(self._trainer.checkpoint(checkpoint.round), digest, self._progress.settled_round)
         await self._open_round(checkpoint.round, digest, self._ports.publish(checkpoint.state), checkpoint.state.size)
-
-    async def _load_checkpoint(self) -> Checkpoint:
-        """The newest usable checkpoint. A last state that an audit took back may still be stored: it is passed over."""
-        at_most = self._progress.settled_round
-        while (checkpoint := await self._ports.load_checkpoint(at_most)) is not None:
-            is_last = self._progress.is_closing and checkpoint.round == self._progress.next_round
-            if is_last or self.meter.plan.leaves_checkpoint(checkpoint.round - 1):
-                return checkpoint
-            at_most = checkpoint.round - 1
-        return await asyncio.to_thread(self._trainer.initial)
 
     async def _open_round(self, number: int, digest: Digest, state: StateHandle, numbers: int) -> None:
         self._handles[number] = state
@@ -324,11 +322,14 @@ class CoordinatorNode:
     async def _finish_round(self, winners: tuple[Attempt, ...]) -> None:
         assert self._start is not None  # noqa: S101 - a round was open until now
         start, results = self._start, self._results.take_winners(winners)
+        await self._journal.finish()
         leaves_checkpoint = self.meter.plan.leaves_checkpoint(start.round)
         applied = await asyncio.to_thread(
             self._trainer.apply, start.round, [r.update for r in results], with_optimizer=leaves_checkpoint
         )
         state = self._ports.publish(applied.state)
+        saved = self._trainer.checkpoint(start.round + 1)
+        self._journal.begin(saved, applied.state_digest, self._commits.progress.settled_round, self.meter.round_s)
         metrics, diverged = await self._measure(start.round, state)
         loss_bits = mean_loss_bits(results)
         self.meter.round_finished(self._ports.now_s(), bits_value(loss_bits), metrics)
@@ -346,7 +347,7 @@ class CoordinatorNode:
         )
         is_new = start.round >= self._progress.next_round
         if is_new and (leaves_checkpoint or is_final):  # what the chain has already left one, which must stay as it is
-            await self._ports.save_checkpoint(self._trainer.checkpoint(start.round + 1))
+            await self._ports.save_checkpoint(saved)
         await self._commit(commit, results)
         if diverged is not None:
             await self._give_up(diverged)

@@ -82,12 +82,16 @@ class ProgressMeter:
         return median(self._slots_s) if len(self._slots_s) >= _ENOUGH_SLOTS else None
 
     @property
+    def round_s(self) -> float:
+        """What a round took lately, in seconds; 0 before there were two."""
+        if len(self._finished_s) < 2:  # noqa: PLR2004 - a span needs two ends
+            return 0.0
+        return (self._finished_s[-1] - self._finished_s[0]) / (len(self._finished_s) - 1)
+
+    @property
     def samples_per_s(self) -> float | None:
         """Training examples a second over the last ten seconds, or over the last two rounds if they took longer."""
-        if len(self._finished_s) < 2:  # noqa: PLR2004 - a span needs two ends
-            return None
-        span_s = self._finished_s[-1] - self._finished_s[0]
-        return (len(self._finished_s) - 1) * self.plan.examples_per_round / span_s if span_s > 0 else None
+        return self.plan.examples_per_round / self.round_s if self.round_s > 0 else None
 
 
 def _outcome(outcome: SlotOutcome) -> str:

@@ -17,6 +17,7 @@ from consensus.primitives.encoding import decode, encode
 from consensus.records.work import SlotReport
 from jobs.errors import TrainingDivergedError
 from tests.kit.hashed_training import digest_of, make_plan, numbers
+from tests.kit.memory_journal import MemoryJournal
 from tests.kit.work import word
 from tests.simulation.world import FROZEN_S, Lie, World
 
@@ -90,7 +91,13 @@ class Schedule:
     is_mining: bool = False
 
     def world(self) -> World:
-        return World(plan=self.plan, random=Random(self.seed), is_mining=self.is_mining, lies=dict(self.cheats))
+        return World(
+            plan=self.plan,
+            random=Random(self.seed),
+            is_mining=self.is_mining,
+            lies=dict(self.cheats),
+            journal=MemoryJournal() if self.seed % 2 else None,
+        )
 
     def at(self, when_s: float, name: str, action: Callable[[World], object]) -> None:
         self.events.append((when_s, name, action))

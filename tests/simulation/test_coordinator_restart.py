@@ -10,7 +10,8 @@ from consensus.primitives.encoding import encode
 from consensus.records.transactions import CancelJob
 from consensus.replay.verdict import Outcome
 from tests.kit.genesis import public_key
-from tests.kit.hashed_training import numbers, undisturbed_states
+from tests.kit.hashed_training import digest_of, numbers, undisturbed_states
+from tests.kit.memory_journal import MemoryJournal
 from tests.kit.work import word
 from tests.simulation.schedules import invents_updates
 from tests.simulation.single_run import SingleRun, WatchedWorld, make_world, play, states
@@ -203,6 +204,53 @@ def test_a_cancelled_job_takes_no_more_rounds_and_hands_out_nothing() -> None:
         await asyncio.sleep(20)
         assert len(world.assignments) == given
         assert len(run.commits()) == 2
+        await run.finish()
+
+    play(main)
+
+
+def test_with_a_journal_the_next_coordinator_goes_on_where_the_last_one_was() -> None:
+    """No committed round is run twice, and every unsettled state is there for its audit."""
+
+    async def main() -> None:
+        world = make_world(WatchedWorld, rounds=8, checkpoint_every=8)
+        world.journal = MemoryJournal()
+        run = SingleRun(world, "anna", "bela")
+        await run.committed(4)
+        settled = world.supervisor.progress(world.job).settled_round
+        before = len(world.assignments)
+        run.start_again("anna")
+        await run.until(lambda: run.node.state_handle(4) is not None)
+        assert all(run.node.state_handle(number) is not None for number in range(settled, 4))
+        await run.committed(8)
+        assert {assignment.round for assignment in world.assignments[before:]} == set(range(4, 8))
+        assert states(run) == undisturbed_states(world.plan)
+        await run.finish()
+
+    play(main)
+
+
+@pytest.mark.parametrize("damage", ["a state before", "the newest state", "no optimizer", "another state"])
+def test_a_journal_that_is_damaged_is_passed_over(damage: str) -> None:
+    async def main() -> None:
+        world = make_world(WatchedWorld, rounds=8, checkpoint_every=8)
+        journal = world.journal = MemoryJournal()
+        run = SingleRun(world, "anna", "bela")
+        await run.committed(4)
+        newest, first = max(journal.states), min(journal.states)
+        wrong = numbers(word("damage"))
+        match damage:
+            case "a state before":
+                journal.states[first] = journal.states[first][0], wrong
+            case "the newest state":
+                journal.states[newest] = journal.states[newest][0], wrong
+            case "no optimizer":
+                journal.optimizers.clear()
+            case "another state":
+                journal.states[newest] = digest_of(wrong), wrong
+        run.start_again("anna")
+        await run.committed(8)
+        assert states(run) == undisturbed_states(world.plan)
         await run.finish()
 
     play(main)

@@ -41,6 +41,7 @@ from jobs.errors import TrainingDivergedError
 from storage.memory_kv import MemoryStore
 from tests.kit.genesis import make_genesis, make_params, public_key, secret_key, supervisor_keys
 from tests.kit.hashed_training import REPLAY_CLASS, HashTrainer, replay
+from tests.kit.memory_journal import MemoryJournal
 from tests.kit.work import word
 from tests.simulation.miners import Miner, start_miner
 
@@ -78,6 +79,8 @@ class World:
     store: MemoryStore = field(default_factory=MemoryStore)
     acknowledged: list[Digest] = field(default_factory=list)
     """Round commits that the supervisor took."""
+    journal: MemoryJournal | None = None
+    """What a coordinator leaves to the next one beside checkpoints."""
     clock_offset_ms: int = 0
     stops: int = 0
     """How often a node was started again."""
@@ -310,6 +313,7 @@ class World:
             trainer=HashTrainer(self.plan),
             ports=self,
             replay_class=REPLAY_CLASS,
+            journal=self.journal,
         )
         for miner in self.miners.values():
             self.tell(MinerJoined(miner=miner.id))
