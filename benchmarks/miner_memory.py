@@ -38,7 +38,7 @@ from benchmarks.local_job import CHAIN_ID, LocalJob
 from benchmarks.workloads import Workload, one_sequence_job
 from cluster.actors.miner import Miner
 from cluster.actors.remote import spawn
-from cluster.config import HomeLayout
+from cluster.config import HOME_VARIABLE, HomeLayout
 from cluster.wallet.keystore import site_keystore
 from consensus.primitives.integers import PublicKey
 
@@ -113,7 +113,8 @@ def _measure_miner(job: LocalJob, home: Path, slots: int) -> tuple[int, int]:
     layout.create()
     name = home.name
     public_key = site_keystore(layout).load_or_create(name).public_key
-    miner = spawn(WatchedMiner, name, options=Miner.OPTIONS, home=str(home), chain_id=CHAIN_ID, params=job.params)
+    options = {**Miner.OPTIONS, "runtime_env": {"env_vars": {HOME_VARIABLE: str(home)}}}
+    miner = spawn(WatchedMiner, name, options=options, chain_id=CHAIN_ID, params=job.params)
     ray.get(miner.prepare.remote(job.opening, job.segments("train")))
     with _peak_of(ray.get(miner.pid.remote())) as peak:
         for number in range(slots):

@@ -20,6 +20,7 @@ from typing import Final, Protocol
 import numpy as np
 import psutil
 
+from cluster.node.buffers import bytes_of
 from cluster.node.ports import Checkpoint, FlatState
 from consensus.primitives.integers import Digest
 
@@ -154,5 +155,5 @@ class FileJournal:
     def _write(self, path: Path, array: FlatState) -> None:
         unfinished = self.folder / "unfinished"
         with unfinished.open("wb") as file:
-            file.write(memoryview(array).cast("B"))
+            file.write(bytes_of(array))
         unfinished.replace(path)
