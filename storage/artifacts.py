@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
 from consensus.primitives.digest import bulk_root, leaf_digest
-from consensus.primitives.encoding import Record, encode
-from consensus.primitives.integers import ZERO_DIGEST, Digest, Uint63
+from consensus.primitives.encoding import encode
+from consensus.primitives.integers import ZERO_DIGEST, Digest
 from storage import schema
+from storage.artifact_manifest import Manifest
 from storage.chunk_counts import load_stored_bytes, stage_hold, stage_reference, stage_unhold, stage_unreference
 from storage.chunking import cut_chunks, groups_of
 from storage.errors import (
@@ -31,17 +32,6 @@ if TYPE_CHECKING:
 
 _BATCH_CHUNKS: Final = 64
 """Chunks written in one batch: 16 MiB in memory, one wait for the disk."""
-
-
-class Manifest(Record, frozen=True, tag="pouw/artifact-manifest/1"):
-    """What an artifact is made of. `root` is the bulk digest over the rest."""
-
-    root: Digest
-    size: Uint63
-    """Bytes."""
-    binding: Digest
-    """What the bytes mean, for example the digest of a layout."""
-    leaves: tuple[Digest, ...]
 
 
 class ArtifactStore:
@@ -237,7 +227,7 @@ def _checked_manifest(root: Digest, data: bytes) -> Manifest:
         manifest = decode_stored(data, Manifest, root.hex())
     except RecordCorruptError as error:
         raise ArtifactCorruptError(root, None) from error
-    if root != manifest.root or root != bulk_root(manifest.leaves, manifest.size, manifest.binding):
+    if root != manifest.root or not manifest.is_true():
         raise ArtifactCorruptError(root, None)
     return manifest
 

@@ -27,6 +27,9 @@ def _cut_buffer(view: memoryview) -> Iterator[bytes]:
 def _cut_pieces(pieces: Iterable[bytes | memoryview]) -> Iterator[bytes]:
     rest = bytearray()
     for piece in pieces:
+        if not rest and len(piece) == CHUNK_BYTES and isinstance(piece, bytes):  # a chunk already: no copy
+            yield piece
+            continue
         rest += piece
         whole = len(rest) // CHUNK_BYTES * CHUNK_BYTES
         if whole:

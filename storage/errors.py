@@ -154,15 +154,95 @@ class ArtifactRootError(StorageError):
         return f"expected artifact {self.expected.hex()}, received {self.actual.hex()}"
 
 
-class ArtifactQuotaError(StorageError):
-    """The artifact does not fit the node's quota; nothing was kept."""
-
-    code = "artifact-quota"
+class _QuotaError(StorageError):
+    """No room by the operator's own limit."""
 
     def __init__(self, needed_bytes: int, quota_bytes: int) -> None:
         self.needed_bytes = needed_bytes
         self.quota_bytes = quota_bytes
         super().__init__(needed_bytes, quota_bytes)
 
+
+class ArtifactQuotaError(_QuotaError):
+    """The artifact does not fit the node's quota; nothing was kept."""
+
+    code = "artifact-quota"
+
     def __str__(self) -> str:
         return f"{self.needed_bytes} bytes of artifacts exceed the quota of {self.quota_bytes}: raise it or delete some"
+
+
+class ErasureError(StorageError):
+    """Shards cannot be made or put together. `shards`: those that are missing, unknown or of a wrong size."""
+
+    code = "erasure"
+
+    def __init__(self, reason: str, shards: tuple[int, ...] = ()) -> None:
+        self.reason = reason
+        self.shards = shards
+        super().__init__(reason, shards)
+
+    def __str__(self) -> str:
+        return f"{self.reason}: {', '.join(map(str, self.shards))}" if self.shards else self.reason
+
+
+class _ReplicaError(StorageError):
+    """An error of one replica."""
+
+    def __init__(self, deal: bytes, piece: int, reason: str) -> None:
+        self.deal = deal
+        self.piece = piece
+        self.reason = reason
+        super().__init__(deal, piece, reason)
+
+    def __str__(self) -> str:
+        return f"piece {self.piece} of deal {self.deal.hex()}: {self.reason}"
+
+
+class ReplicaStateError(_ReplicaError):
+    """What was asked for does not go with what is kept of this replica; nothing changed."""
+
+    code = "replica-state"
+
+
+class ReplicaMissingError(_ReplicaError):
+    """No such replica here, or its chunk has not come yet."""
+
+    code = "replica-missing"
+
+    def __init__(self, deal: bytes, piece: int, chunk: int | None = None) -> None:
+        self.chunk = chunk
+        super().__init__(deal, piece, "not kept here" if chunk is None else f"has no chunk {chunk} here")
+        self.args = (deal, piece, chunk)
+
+
+class ReplicaChunkError(_ReplicaError):
+    """Bytes that came are not the chunk they should be; neither they nor their batch was kept."""
+
+    code = "replica-chunk"
+
+    def __init__(self, deal: bytes, piece: int, chunk: int) -> None:
+        self.chunk = chunk
+        super().__init__(deal, piece, f"what came as chunk {chunk} is not that chunk: fetch it from another source")
+        self.args = (deal, piece, chunk)
+
+
+class ReplicaDamagedError(_ReplicaError):
+    """A stored chunk (or, with `chunk` None, the manifest) is damaged."""
+
+    code = "replica-damaged"
+
+    def __init__(self, deal: bytes, piece: int, chunk: int | None) -> None:
+        self.chunk = chunk
+        part = "manifest" if chunk is None else f"chunk {chunk}"
+        super().__init__(deal, piece, f"{part} is damaged: delete the replica, then fetch and seal it again")
+        self.args = (deal, piece, chunk)
+
+
+class ReplicaQuotaError(_QuotaError):
+    """The replica does not fit what this node offers; nothing was kept."""
+
+    code = "replica-quota"
+
+    def __str__(self) -> str:
+        return f"{self.needed_bytes} bytes of replicas exceed the {self.quota_bytes} that this node offers"

@@ -37,6 +37,13 @@ CHUNK: Final = b"C/"
 REFERENCES: Final = b"R/"
 HOLDS: Final = b"H/"
 
+# the replicas' database, on storage providers
+REPLICA: Final = b"P/"
+REPLICA_MANIFEST: Final = b"N/"
+REPLICA_CHUNK: Final = b"Q/"
+GROUP_ROOT: Final = b"G/"
+DROPPED_REPLICA: Final = b"Z/"
+
 _NUMBER_BYTES: Final = 8
 
 
@@ -113,6 +120,31 @@ def references_key(leaf: Digest) -> bytes:
 def holds_key(leaf: Digest) -> bytes:
     """Leaf digest -> number of unfinished puts that need the chunk."""
     return HOLDS + leaf
+
+
+def replica_key(name: bytes) -> bytes:
+    """Name of a replica (deal, piece) -> what is known of it."""
+    return REPLICA + name
+
+
+def replica_manifest_key(name: bytes) -> bytes:
+    """Name of a replica -> manifest of its piece's artifact."""
+    return REPLICA_MANIFEST + name
+
+
+def replica_chunk_key(name: bytes, index: int) -> bytes:
+    """Name of a replica and a chunk's place -> the chunk with its checksum."""
+    return REPLICA_CHUNK + name + number_bytes(index)
+
+
+def group_root_key(name: bytes, index: int) -> bytes:
+    """Name of a replica and a chunk's place -> the chunk's node of the replica tree."""
+    return GROUP_ROOT + name + number_bytes(index)
+
+
+def dropped_replica_key(name: bytes) -> bytes:
+    """Name of a replica whose chunks are being deleted -> what was known of it."""
+    return DROPPED_REPLICA + name
 
 
 def dataset_key(root: Digest) -> bytes:

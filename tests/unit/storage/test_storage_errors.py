@@ -27,6 +27,14 @@ SAMPLES: list[tuple[errors.StorageError, str]] = [
     (errors.ArtifactCorruptError(b"\x01" * 32, None), "artifact-corrupt"),
     (errors.ArtifactRootError(b"\x01" * 32, b"\x02" * 32), "artifact-root"),
     (errors.ArtifactQuotaError(10, 5), "artifact-quota"),
+    (errors.ErasureError("too few", (1, 2)), "erasure"),
+    (errors.ReplicaStateError(b"\x01" * 32, 3, "busy"), "replica-state"),
+    (errors.ReplicaMissingError(b"\x01" * 32, 3), "replica-missing"),
+    (errors.ReplicaMissingError(b"\x01" * 32, 3, 4), "replica-missing"),
+    (errors.ReplicaChunkError(b"\x01" * 32, 3, 4), "replica-chunk"),
+    (errors.ReplicaDamagedError(b"\x01" * 32, 3, 4), "replica-damaged"),
+    (errors.ReplicaDamagedError(b"\x01" * 32, 3, None), "replica-damaged"),
+    (errors.ReplicaQuotaError(10, 5), "replica-quota"),
 ]
 
 
@@ -48,6 +56,12 @@ def test_error_survives_pickling(error: errors.StorageError, code: str) -> None:
         (errors.ArtifactCorruptError(b"\xab" * 32, None), "manifest of artifact abab"),
         (errors.ArtifactRootError(b"\xab" * 32, b"\xcd" * 32), "received cdcd"),
         (errors.ArtifactQuotaError(10, 5), "quota of 5"),
+        (errors.ErasureError("too few", (1, 2)), "too few: 1, 2"),
+        (errors.ReplicaStateError(b"\xab" * 32, 3, "busy"), "piece 3 of deal abab"),
+        (errors.ReplicaMissingError(b"\xab" * 32, 3, 4), "no chunk 4"),
+        (errors.ReplicaChunkError(b"\xab" * 32, 3, 4), "another source"),
+        (errors.ReplicaDamagedError(b"\xab" * 32, 3, 4), "chunk 4 is damaged"),
+        (errors.ReplicaQuotaError(10, 5), "exceed the 5 that this node offers"),
     ],
 )
 def test_error_names_what_went_wrong(error: errors.StorageError, words: str) -> None:
