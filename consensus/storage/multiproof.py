@@ -18,7 +18,7 @@ class Position(NamedTuple):
     """Where a node is in the tree. Level 0 are the sectors."""
 
     level: int
-    index: int
+    place: int
 
 
 def sibling_positions(count: int, indices: Sequence[int]) -> list[Position]:

@@ -88,7 +88,7 @@ def _number(blocks: bytes) -> mpz:
 
 def _split(number: mpz, count: int) -> list[mpz]:
     """The blocks of a big number; those above its highest bit are zero."""
-    blocks = unpack(number, _BITS)
+    blocks: list[mpz] = unpack(number, _BITS)
     return blocks + [mpz(0)] * (count - len(blocks))
 
 

@@ -75,10 +75,10 @@ class ReplicaTree:
         return levels
 
     def _node(self, position: Position, lower: dict[int, list[list[Digest]]]) -> Digest:
-        level, index = position
+        level, place = position
         if level >= GROUP_LEVEL:
-            return self._upper[level - GROUP_LEVEL][index]
-        group, inside = divmod(index, GROUP_SECTORS >> level)
+            return self._upper[level - GROUP_LEVEL][place]
+        group, inside = divmod(place, GROUP_SECTORS >> level)
         return lower[group][level][inside]
 
 
