@@ -36,6 +36,12 @@ def site_params(block_interval_s: float) -> ConsensusParams:
         max_block_bytes=8 * 1024 * 1024,
         max_transaction_bytes=1024 * 1024,
         min_audit_ppm=10_000,
+        challenge_interval=12,
+        deadline_blocks=2,
+        challenge_sectors=16,
+        storage_grace=2,
+        seal_floor_bytes=32 * 1024 * 1024,
+        seal_checks=8,
     )
 
 

@@ -1,7 +1,7 @@
 """The numbers a chain is started with. They are part of genesis, so every node of a chain has the same ones."""
 
 from consensus.primitives.encoding import Record
-from consensus.primitives.integers import Credits, Ppm, Target, TimeMs, Uint32
+from consensus.primitives.integers import Credits, Ppm, Target, TimeMs, Uint32, Uint63
 
 
 class ConsensusParams(Record, frozen=True, tag="pouw/params/1"):
@@ -36,3 +36,15 @@ class ConsensusParams(Record, frozen=True, tag="pouw/params/1"):
     max_transaction_bytes: Uint32
     min_audit_ppm: Ppm
     """Least share of slots any job must let be audited."""
+    challenge_interval: Uint32
+    """Blocks from a deal's settled challenge to its next one."""
+    deadline_blocks: Uint32
+    """Blocks after a challenge in which a storage proof may come."""
+    challenge_sectors: Uint32
+    """Sectors that a challenge draws of each replica."""
+    storage_grace: Uint32
+    """Strikes in a row that cost a provider no collateral."""
+    seal_floor_bytes: Uint63
+    """Sealing a replica takes the time of this many bytes at least: smaller ones are sealed in several passes."""
+    seal_checks: Uint32
+    """Chunks of a fresh replica that a supervisor opens before it accepts it."""

@@ -1,5 +1,7 @@
 """What a chain starts from. Block 0 is implied: the chain id stands for its hash, the genesis record for the rest."""
 
+from typing import Final
+
 from consensus.errors import GenesisError
 from consensus.ledger.entries import Account
 from consensus.ledger.state import LedgerState
@@ -7,6 +9,9 @@ from consensus.params import ConsensusParams
 from consensus.primitives.digest import sha256
 from consensus.primitives.integers import MAX_UINT63, Digest
 from consensus.records.genesis import Genesis
+
+_PROOF_BYTES_PER_SECTOR: Final = 4096
+"""More than a sector and its path in the largest replica take."""
 
 
 def check_genesis(genesis: Genesis) -> None:
@@ -51,8 +56,16 @@ def _check_params(params: ConsensusParams) -> None:
         "bytes_per_batch_try": params.bytes_per_batch_try,
         "bytes_per_weight_try": params.bytes_per_weight_try,
     }
-    for name, value in divisors.items():
+    counts = {
+        "challenge_interval": params.challenge_interval,
+        "deadline_blocks": params.deadline_blocks,
+        "challenge_sectors": params.challenge_sectors,
+        "seal_checks": params.seal_checks,
+    }
+    for name, value in (divisors | counts).items():
         if value == 0:
             raise GenesisError(f"{name} must not be 0")
     if params.max_transaction_bytes > params.max_block_bytes:
         raise GenesisError("max_transaction_bytes is over max_block_bytes")
+    if params.challenge_sectors * _PROOF_BYTES_PER_SECTOR > params.max_transaction_bytes:
+        raise GenesisError("a proof of challenge_sectors sectors is over max_transaction_bytes")

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from consensus.errors import InvalidTransactionError, Reject
-from consensus.ledger.entries import JobAccount, JobStatus
+from consensus.ledger.entries import Deal, JobAccount, JobStatus
 from consensus.ledger.state import LedgerState
 from consensus.params import ConsensusParams
 from consensus.primitives.integers import Digest, Height, PublicKey
+from consensus.records.storage import DealId
 from consensus.records.transactions import JobId
 
 BeaconSource: TypeAlias = Callable[[Height], Digest | None]
@@ -45,4 +46,14 @@ def load_running_job(state: LedgerState, job: JobId) -> JobAccount:
     found = load_job(state, job)
     if found.status is not JobStatus.RUNNING:
         raise InvalidTransactionError(Reject.JOB_STATE, job=job, status=found.status.value)
+    return found
+
+
+def load_open_deal(state: LedgerState, deal: DealId) -> Deal:
+    """A deal that is not over, or InvalidTransactionError."""
+    found = state.deals.get(deal)
+    if found is None:
+        raise InvalidTransactionError(Reject.DEAL_UNKNOWN, deal=deal)
+    if not found.is_open:
+        raise InvalidTransactionError(Reject.DEAL_STATE, deal=deal, status=found.status.value)
     return found

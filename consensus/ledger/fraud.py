@@ -59,7 +59,7 @@ def _check_committed(state: LedgerState, envelope: Signed, report: SlotReport) -
 
 def _excluded(state: LedgerState, miner: PublicKey) -> LedgerState:
     account = state.account(miner)
-    without = state.with_account(miner, replace(account, excluded=True, stake=Credits(0)))
+    without = state.with_account(miner, replace(account, excluded=True, stake=Credits(0), locked=Credits(0)))
     return without.with_totals(treasury=account.stake) if account.stake else without
 
 

@@ -12,18 +12,23 @@ from immutables import Map
 from consensus.ledger.entries import (
     TOTALS_KEY,
     Account,
+    Deal,
     Entry,
     JobAccount,
     PendingRound,
+    ProviderAccount,
     Totals,
     account_key,
+    deal_key,
     decode_entry,
     job_key,
+    provider_key,
     round_key,
 )
 from consensus.ledger.tree import Tree, differences, entries, tree_root, updated
 from consensus.primitives.encoding import encode
 from consensus.primitives.integers import Credits, Digest, PublicKey
+from consensus.records.storage import DealId
 from consensus.records.transactions import JobId
 
 _NOTHING: Final = Account()
@@ -31,12 +36,14 @@ _NOTHING: Final = Account()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LedgerState:
-    """Accounts, jobs, pending rounds and totals."""
+    """Accounts, jobs, pending rounds, providers, deals and totals."""
 
     accounts: Map[PublicKey, Account] = field(default_factory=Map)
     jobs: Map[JobId, JobAccount] = field(default_factory=Map)
     rounds: Map[bytes, PendingRound] = field(default_factory=Map)
     """By `round_key`."""
+    providers: Map[PublicKey, ProviderAccount] = field(default_factory=Map)
+    deals: Map[DealId, Deal] = field(default_factory=Map)
     totals: Totals = field(default_factory=Totals)
     tree: Tree = field(default=None, compare=False, repr=False)
     unhashed: Map[bytes, Entry | None] = field(default_factory=Map, compare=False, repr=False)
@@ -56,6 +63,10 @@ class LedgerState:
             accounts=Map((PublicKey(key[1:]), entry) for key, entry in decoded.items() if isinstance(entry, Account)),
             jobs=Map((Digest(key[1:]), entry) for key, entry in decoded.items() if isinstance(entry, JobAccount)),
             rounds=Map((key, entry) for key, entry in decoded.items() if isinstance(entry, PendingRound)),
+            providers=Map(
+                (PublicKey(k[1:]), entry) for k, entry in decoded.items() if isinstance(entry, ProviderAccount)
+            ),
+            deals=Map((Digest(key[1:]), entry) for key, entry in decoded.items() if isinstance(entry, Deal)),
             totals=totals if isinstance(totals, Totals) else Totals(),
             tree=updated(None, values),
         )
@@ -86,12 +97,27 @@ class LedgerState:
         rounds = self.rounds.delete(key) if pending is None else self.rounds.set(key, pending)
         return replace(self, rounds=rounds, unhashed=self.unhashed.set(key, pending))
 
-    def with_totals(self, *, issued: int = 0, treasury: int = 0, open_jobs: int = 0) -> "LedgerState":
+    def with_provider(self, key: PublicKey, provider: ProviderAccount) -> "LedgerState":
+        """The state with another offer of storage under `key`."""
+        unhashed = self.unhashed.set(provider_key(key), provider)
+        return replace(self, providers=self.providers.set(key, provider), unhashed=unhashed)
+
+    def with_deal(self, key: DealId, deal: Deal) -> "LedgerState":
+        """The state with another deal under `key`. The number of open deals follows."""
+        before = self.deals.get(key)
+        opened = int(deal.is_open) - int(before is not None and before.is_open)
+        state = self.with_totals(open_deals=opened) if opened else self
+        return replace(state, deals=state.deals.set(key, deal), unhashed=state.unhashed.set(deal_key(key), deal))
+
+    def with_totals(
+        self, *, issued: int = 0, treasury: int = 0, open_jobs: int = 0, open_deals: int = 0
+    ) -> "LedgerState":
         """The state with these amounts added to its totals."""
         totals = Totals(
             issued=Credits(self.totals.issued + issued),
             treasury=Credits(self.totals.treasury + treasury),
             open_jobs=self.totals.open_jobs + open_jobs,
+            open_deals=self.totals.open_deals + open_deals,
         )
         return replace(self, totals=totals, unhashed=self.unhashed.set(TOTALS_KEY, totals))
 

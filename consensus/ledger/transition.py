@@ -15,9 +15,26 @@ from consensus.ledger.jobs import cancel_job, close_job, start_job, submit_job
 from consensus.ledger.rewards import issue_block_reward
 from consensus.ledger.rounds import commit_round, settle_rounds
 from consensus.ledger.state import LedgerState
+from consensus.ledger.storage import apply_storage
 from consensus.ledger.transfers import apply_transfer
 from consensus.primitives.encoding import decode_any
 from consensus.primitives.integers import PublicKey
+from consensus.records.storage import (
+    AssignPiece,
+    CloseDeal,
+    CommitReplica,
+    DropPiece,
+    JudgeReplica,
+    LeavePiece,
+    OfferStorage,
+    OpenDeal,
+    ProveStorage,
+    Pulse,
+    ReportService,
+    SettleChallenge,
+    Stake,
+    Unstake,
+)
 from consensus.records.transactions import (
     CancelJob,
     CloseJob,
@@ -39,6 +56,20 @@ TRANSACTION_KINDS: Final = (
     ProveFraud,
     CancelJob,
     CloseJob,
+    Stake,
+    Unstake,
+    OfferStorage,
+    OpenDeal,
+    CloseDeal,
+    AssignPiece,
+    CommitReplica,
+    JudgeReplica,
+    LeavePiece,
+    DropPiece,
+    ProveStorage,
+    SettleChallenge,
+    ReportService,
+    Pulse,
 )
 
 
@@ -112,6 +143,8 @@ def apply_open(state: LedgerState, transaction: OpenTransaction, context: Transi
             after = close_job(state, signer, message, context)
         case ProveFraud() as message:
             after = prove_fraud(state, signer, message, context)
+        case _ as message:
+            after = apply_storage(state, signer, message, transaction.envelope.digest, context)
     return after
 
 

@@ -4,6 +4,7 @@ from typing import TypeAlias
 
 from consensus.primitives.encoding import Record
 from consensus.primitives.integers import Credits, Digest, Ppm, PublicKey, Sequence, Uint32, Uint63
+from consensus.records.storage import StorageTransaction
 from consensus.records.work import Metric, RoundCommit
 
 JobId: TypeAlias = Digest
@@ -87,5 +88,13 @@ class CloseJob(Record, frozen=True, tag="pouw/close-job/1"):
 
 
 Transaction: TypeAlias = (
-    Transfer | SubmitJob | StartJob | RoundCommit | SettleRounds | ProveFraud | CancelJob | CloseJob
+    Transfer
+    | SubmitJob
+    | StartJob
+    | RoundCommit
+    | SettleRounds
+    | ProveFraud
+    | CancelJob
+    | CloseJob
+    | StorageTransaction
 )

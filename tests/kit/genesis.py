@@ -31,6 +31,12 @@ PARAMS = ConsensusParams(
     max_block_bytes=1_000_000,
     max_transaction_bytes=200_000,
     min_audit_ppm=10_000,
+    challenge_interval=4,
+    deadline_blocks=2,
+    challenge_sectors=3,
+    storage_grace=1,
+    seal_floor_bytes=4_096,
+    seal_checks=2,
 )
 
 

@@ -124,4 +124,5 @@ def start_ledger() -> TestLedger:
 def held(state: LedgerState) -> int:
     """All credits there are: balances, stakes, escrows and treasury."""
     accounts = sum(account.balance + account.stake for account in state.accounts.values())
-    return accounts + sum(job.escrow for job in state.jobs.values()) + state.totals.treasury
+    escrows = sum(job.escrow for job in state.jobs.values()) + sum(deal.escrow for deal in state.deals.values())
+    return accounts + escrows + state.totals.treasury

@@ -8,13 +8,14 @@ from hypothesis import strategies as st
 from msgspec import Meta
 
 from consensus.crypto.signing import Signed
-from consensus.ledger.entries import Account, JobAccount, PendingRound, Totals
+from consensus.ledger.entries import Account, Deal, JobAccount, PendingRound, Piece, ProviderAccount, Replica, Totals
 from consensus.ledger.transition import TRANSACTION_KINDS
 from consensus.mechanisms.pouw.seal import PouwSeal
 from consensus.params import ConsensusParams
 from consensus.primitives.encoding import Record
 from consensus.records.block import BeaconShare, Block, Certificate, Endorsement, Header, Vote
 from consensus.records.genesis import Allocation, Genesis
+from consensus.records.storage import PieceRoot
 from consensus.records.transactions import AuditedSlot
 from consensus.records.work import Assignment, Metric, SlotCommit, SlotReport, StepRecord
 from consensus.replay.verdict import Verdict
@@ -42,7 +43,12 @@ RECORD_KINDS: tuple[type[Record], ...] = (
     Account,
     JobAccount,
     PendingRound,
+    ProviderAccount,
+    Replica,
+    Piece,
+    Deal,
     Totals,
+    PieceRoot,
 )
 """Every record the rules know."""
 

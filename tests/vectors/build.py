@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.vectors.chain import chain_vectors
+from tests.vectors.deals import deal_vectors
 from tests.vectors.primitives import codec_vectors, digest_vectors, merkle_vectors, signature_vectors
 from tests.vectors.rules import beacon_vectors, difficulty_vectors, sampling_vectors, state_vectors, work_vectors
 
@@ -21,6 +22,7 @@ BUILDERS: Final[dict[str, Callable[[], object]]] = {
     "beacon": beacon_vectors,
     "state": state_vectors,
     "chain": chain_vectors,
+    "deals": deal_vectors,
 }
 
 

@@ -49,6 +49,11 @@ def test_the_chain_id_names_every_field() -> None:
         (make_genesis(params=make_params(bytes_per_batch_try=0)), "bytes_per_batch_try"),
         (make_genesis(params=make_params(bytes_per_weight_try=0)), "bytes_per_weight_try"),
         (make_genesis(params=make_params(max_transaction_bytes=1_000_001)), "max_transaction_bytes"),
+        (make_genesis(params=make_params(challenge_interval=0)), "challenge_interval"),
+        (make_genesis(params=make_params(deadline_blocks=0)), "deadline_blocks"),
+        (make_genesis(params=make_params(challenge_sectors=0)), "challenge_sectors"),
+        (make_genesis(params=make_params(seal_checks=0)), "seal_checks"),
+        (make_genesis(params=make_params(challenge_sectors=49)), "a proof of challenge_sectors"),
     ],
 )
 def test_refuses_a_genesis_that_contradicts_itself(broken: Genesis, reason: str) -> None:
