@@ -4,7 +4,8 @@ The permutation of Lenstra and Wesolowski's sloth ("A random zoo", 2015): a bloc
 prime 2^512 - 569. It becomes the square root of the one of +x and -x that is a square; of the two roots the even one
 says that it was +x, the odd one -x. A root takes some five hundred squarings one after another, its way back takes one.
 Numbers from the prime upwards stay as they are. Each block is mixed with the sealed one before it, so that a pass is
-one long chain of roots, while going back needs only the neighbour.
+one long chain of roots, while going back needs only the neighbour. It is mixed with a key as well: a key at the start
+of the chain alone would be felt in the first block only when going back, and a copy sealed for another would pass.
 
 All blocks of a chunk go through here as one big number: the work in Python stays small beside the arithmetic.
 """
@@ -21,27 +22,27 @@ _ROOT_EXPONENT: Final = (_PRIME + 1) // 4
 """x to this power is a square root of x or of -x, as the prime is 3 modulo 4."""
 
 
-def seal_blocks(blocks: bytes, previous: bytes) -> bytes:
-    """One pass forwards: each block becomes the permutation of itself XOR the sealed one before it.
+def seal_blocks(blocks: bytes, previous: bytes, key: bytes) -> bytes:
+    """One pass forwards: each block becomes the permutation of itself XOR `key` XOR the sealed one before it.
 
     `previous` is the sealed block before the first.
 
     Raises:
         ValueError: not whole blocks.
     """
-    before, sealed = _number(previous), []
+    before, mask, sealed = _number(previous), _number(key), []
     for block in _split(_number(blocks), _block_count(blocks)):
-        before = _root(block ^ before)
+        before = _root(block ^ before ^ mask)
         sealed.append(before)
     return _bytes(pack(sealed, _BITS), len(sealed))
 
 
-def unseal_blocks(blocks: bytes, previous: bytes) -> bytes:
-    """The inverse of `seal_blocks` with the same `previous`. Raises as it."""
-    return unseal_window(previous + blocks, 1)
+def unseal_blocks(blocks: bytes, previous: bytes, key: bytes) -> bytes:
+    """The inverse of `seal_blocks` with the same `previous` and `key`. Raises as it."""
+    return unseal_window(previous + blocks, 1, key)
 
 
-def unseal_window(blocks: bytes, passes: int) -> bytes:
+def unseal_window(blocks: bytes, passes: int, key: bytes) -> bytes:
     """`passes` passes backwards over consecutive blocks. Each pass uses up the first of those it has.
 
     Returns `passes` blocks less than it was given: what these were before the passes.
@@ -52,11 +53,11 @@ def unseal_window(blocks: bytes, passes: int) -> bytes:
     count = _block_count(blocks)
     if count <= passes:
         raise ValueError(f"{passes} passes back need more than {count} blocks")
-    number = _number(blocks)
+    number, masks = _number(blocks), _number(key * count)
     for _ in range(passes):
-        count -= 1
+        count, masks = count - 1, masks >> _BITS
         squares = [_square(root) for root in _split(number >> _BITS, count)]
-        number = pack(squares, _BITS) ^ (number & ((mpz(1) << count * _BITS) - 1))
+        number = pack(squares, _BITS) ^ masks ^ (number & ((mpz(1) << count * _BITS) - 1))
     return _bytes(number, count)
 
 

@@ -1,9 +1,9 @@
 """How a replica is sealed for one provider, and what shows that it was.
 
 Sealing runs a chain of square roots over all blocks of a replica, `passes` times, each pass beginning with the last
-block of the one before; the first begins with a value made of deal, piece and provider. It is slow and cannot be split
-up. Going back is fast, and a block needs only the `passes` blocks before it: one chunk of the replica can be unsealed
-and held to the piece without the rest. Small pieces get more passes, so that no seal is done within a deadline.
+block of the one before. A key made of deal, piece and provider is mixed into every block. Sealing is slow and cannot be
+split up. Going back is fast, and a block needs only the `passes` blocks before it: one chunk of the replica can be
+unsealed and held to the piece without the rest. Small pieces get more passes, so that no seal fits a deadline.
 
 An opening is one chunk with the blocks that unsealing it needs and the proof that all are in the replica. The caller
 knows the leaf of the piece's chunk from the manifest; nothing else is trusted.
@@ -25,7 +25,9 @@ from consensus.storage.sectors import BLOCK_BYTES, GROUP_SECTORS, SECTOR_BYTES, 
 
 MAX_PASSES: Final = 1024
 """Fewer than a chunk has blocks, so that no chunk but the first needs blocks from the end of the replica."""
-_IV_CONTEXT: Final = "pouw 2026 seal iv"
+NO_BLOCK: Final = bytes(BLOCK_BYTES)
+"""What is before the first block in the first pass."""
+_KEY_CONTEXT: Final = "pouw 2026 seal key"
 
 
 class Opening(Record, frozen=True, tag="pouw/replica-opening/1"):
@@ -49,13 +51,13 @@ class Seal:
     """Bytes of the piece."""
     passes: int
     """1 to `MAX_PASSES`; 1 for a piece of a single block, which has no neighbour to be mixed with."""
-    iv: bytes
-    """The block before the first, in the first pass."""
+    key: bytes
+    """Mixed into every block, 64 bytes."""
 
     @classmethod
     def for_piece(cls, deal: Digest, piece: int, provider: PublicKey, *, size: int, floor_bytes: int) -> Self:
         """The seal of a piece of `size` bytes, under the chain's `seal_floor_bytes`. Raises as `seal_passes`."""
-        return cls(size=size, passes=seal_passes(size, floor_bytes), iv=seal_iv(deal, piece, provider))
+        return cls(size=size, passes=seal_passes(size, floor_bytes), key=seal_key(deal, piece, provider))
 
     @property
     def replica_size(self) -> int:
@@ -81,10 +83,10 @@ def seal_passes(size: int, floor_bytes: int) -> int:
     return min(max(-(-floor_bytes // size), 1), MAX_PASSES)
 
 
-def seal_iv(deal: Digest, piece: int, provider: PublicKey) -> bytes:
+def seal_key(deal: Digest, piece: int, provider: PublicKey) -> bytes:
     """The 64 bytes that make a provider's replica its own."""
     message = deal + piece.to_bytes(8, "big") + provider
-    return blake3(message, derive_key_context=_IV_CONTEXT).digest(length=BLOCK_BYTES)
+    return blake3(message, derive_key_context=_KEY_CONTEXT).digest(length=BLOCK_BYTES)
 
 
 def opening_sectors(seal: Seal, index: int) -> tuple[range, range]:
@@ -149,20 +151,20 @@ def check_opening(opening: Opening, seal: Seal, replica: Digest, index: int, lea
 def _unseal(seal: Seal, index: int, chunk: bytes, before: bytes) -> bytes:
     """Count blocks through all passes: the one before the first of a pass is then the last of the pass before."""
     if index > 0:
-        return unseal_window(before[-seal.passes * BLOCK_BYTES :] + chunk, seal.passes)
+        return unseal_window(before[-seal.passes * BLOCK_BYTES :] + chunk, seal.passes, seal.key)
     if len(chunk) + len(before) == seal.replica_size:
         return _unseal_whole(seal, chunk + before)[: len(chunk)]
     if seal.passes == 1:
-        return unseal_blocks(chunk, seal.iv)
-    ends = unseal_window(before[-seal.passes * BLOCK_BYTES :], 1)
-    return unseal_blocks(unseal_window(ends + chunk, seal.passes - 1), seal.iv)
+        return unseal_blocks(chunk, NO_BLOCK, seal.key)
+    ends = unseal_window(before[-seal.passes * BLOCK_BYTES :], 1, seal.key)
+    return unseal_blocks(unseal_window(ends + chunk, seal.passes - 1, seal.key), NO_BLOCK, seal.key)
 
 
 def _unseal_whole(seal: Seal, replica: bytes) -> bytes:
     for _ in range(seal.passes - 1):
-        rest = unseal_window(replica, 1)
-        replica = unseal_blocks(replica[:BLOCK_BYTES], rest[-BLOCK_BYTES:]) + rest
-    return unseal_blocks(replica, seal.iv)
+        rest = unseal_window(replica, 1, seal.key)
+        replica = unseal_blocks(replica[:BLOCK_BYTES], rest[-BLOCK_BYTES:], seal.key) + rest
+    return unseal_blocks(replica, NO_BLOCK, seal.key)
 
 
 def _length(seal: Seal, sectors: range) -> int:

@@ -12,7 +12,7 @@ from consensus.primitives.digest import CHUNK_BYTES
 from consensus.primitives.encoding import Record
 from consensus.primitives.integers import Digest, Uint63
 from consensus.storage.permutation import seal_blocks
-from consensus.storage.seal import Seal, opening_sectors, unseal_chunk
+from consensus.storage.seal import NO_BLOCK, Seal, opening_sectors, unseal_chunk
 from consensus.storage.sectors import BLOCK_BYTES, GROUP_SECTORS, SECTOR_BYTES, group_root
 from storage.errors import StorageUsageError
 
@@ -62,7 +62,7 @@ def seal_replica(seal: Seal, load_piece: LoadChunk, store: SealingStore) -> Iter
         StorageUsageError: `load_piece` gives a chunk of another length.
         Whatever `load_piece` and `store` raise; what was stored before stays.
     """
-    progress = store.load_progress() or SealProgress(passes=0, chunks=0, last=seal.iv)
+    progress = store.load_progress() or SealProgress(passes=0, chunks=0, last=NO_BLOCK)
     while not is_sealed(seal, progress):
         index = progress.chunks
         chunk = _padded(seal, index, load_piece(index)) if progress.passes == 0 else store.load(index)
@@ -104,13 +104,13 @@ _STEP_BLOCKS: Final = CHUNK_BYTES // BLOCK_BYTES
 def _step(seal: Seal, chunk: bytes, progress: SealProgress) -> tuple[bytes, SealProgress]:
     """Seal a chunk, or, if it is the only one, as many times as makes the work of a whole chunk."""
     if seal.chunk_count > 1:
-        chunk = seal_blocks(chunk, progress.last)
+        chunk = seal_blocks(chunk, progress.last, seal.key)
         passes, chunks = divmod(progress.passes * seal.chunk_count + progress.chunks + 1, seal.chunk_count)
         return chunk, SealProgress(passes=passes, chunks=chunks, last=chunk[-BLOCK_BYTES:])
     wanted = min(max(_STEP_BLOCKS * BLOCK_BYTES // len(chunk), 1), seal.passes - progress.passes)
     last = progress.last
     for _ in range(wanted):
-        chunk = seal_blocks(chunk, last)
+        chunk = seal_blocks(chunk, last, seal.key)
         last = chunk[-BLOCK_BYTES:]
     return chunk, SealProgress(passes=progress.passes + wanted, chunks=0, last=last)
 

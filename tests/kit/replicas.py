@@ -7,7 +7,7 @@ import numpy as np
 
 from consensus.primitives.digest import CHUNK_BYTES, leaf_digests
 from consensus.primitives.integers import Digest, PublicKey
-from consensus.storage.seal import Opening, Seal
+from consensus.storage.seal import Opening, Seal, seal_key
 from storage.proofs.replica_tree import ReplicaTree
 from storage.proofs.sealing import SealingStore, SealProgress, seal_replica
 from tests.kit.genesis import public_key
@@ -24,8 +24,7 @@ def random_bytes(size: int, seed: int = 0) -> bytes:
 
 def make_seal(size: int, *, passes: int = 1, piece: int = 0, provider: PublicKey = PROVIDER) -> Seal:
     """The seal of a piece of the test deal, with as many passes as wanted."""
-    iv = Seal.for_piece(DEAL, piece, provider, size=size, floor_bytes=0).iv
-    return Seal(size=size, passes=passes, iv=iv)
+    return Seal(size=size, passes=passes, key=seal_key(DEAL, piece, provider))
 
 
 @dataclass

@@ -13,7 +13,7 @@ from consensus.storage.seal import (
     Seal,
     check_opening,
     opening_sectors,
-    seal_iv,
+    seal_key,
     seal_passes,
     unseal_chunk,
 )
@@ -30,11 +30,11 @@ def seal_by_definition(seal: Seal, piece: bytes) -> bytes:
     """The seal as the design writes it down: one value at a time, nothing clever."""
     padded = piece + bytes(-len(piece) % 64)
     row = [int.from_bytes(padded[at : at + 64], "little") for at in range(0, len(padded), 64)]
-    before = int.from_bytes(seal.iv, "little")
+    key, before = int.from_bytes(seal.key, "little"), 0
     for number in range(1, seal.passes + 1):
         before = row[-1] if number > 1 else before
         for place, value in enumerate(row):
-            before = row[place] = _permuted(value ^ before)
+            before = row[place] = _permuted(value ^ before ^ key)
     return b"".join(value.to_bytes(64, "little") for value in row)
 
 
@@ -81,11 +81,11 @@ def _plain(seal: Seal, replica: MemoryReplica) -> bytes:
     """What random bytes unseal to, one value at a time; the piece is taken to fill its blocks."""
     data = replica.data
     row = [int.from_bytes(data[at : at + 64], "little") for at in range(0, len(data), 64)]
-    iv = int.from_bytes(seal.iv, "little")
+    key = int.from_bytes(seal.key, "little")
     for number in range(seal.passes, 0, -1):
         squares = [value * value % PRIME * (1 if value % 2 == 0 else -1) % PRIME for value in row]
-        rest = [square ^ value for square, value in zip(squares[1:], row[:-1], strict=True)]
-        row = [squares[0] ^ (rest[-1] if number > 1 else iv), *rest]
+        rest = [square ^ value ^ key for square, value in zip(squares[1:], row[:-1], strict=True)]
+        row = [squares[0] ^ key ^ (rest[-1] if number > 1 else 0), *rest]
     return b"".join(value.to_bytes(64, "little") for value in row)
 
 
@@ -114,14 +114,14 @@ def test_nothing_cannot_be_sealed() -> None:
 
 
 def test_deal_piece_and_provider_all_change_the_seal() -> None:
-    ivs = {
-        seal_iv(DEAL, 0, PROVIDER),
-        seal_iv(word("other"), 0, PROVIDER),
-        seal_iv(DEAL, 1, PROVIDER),
-        seal_iv(DEAL, 0, public_key("miner")),
+    keys = {
+        seal_key(DEAL, 0, PROVIDER),
+        seal_key(word("other"), 0, PROVIDER),
+        seal_key(DEAL, 1, PROVIDER),
+        seal_key(DEAL, 0, public_key("miner")),
     }
-    assert len(ivs) == 4
-    assert {len(iv) for iv in ivs} == {64}
+    assert len(keys) == 4
+    assert {len(key) for key in keys} == {64}
 
 
 @pytest.mark.parametrize(
@@ -196,7 +196,7 @@ def test_refuses_what_unseals_to_something_else() -> None:
 
 
 def test_refuses_anything_but_zeros_behind_the_piece() -> None:
-    shorter = Seal(size=Sealed.seal.size - 3, passes=3, iv=Sealed.seal.iv)
+    shorter = Seal(size=Sealed.seal.size - 3, passes=3, key=Sealed.seal.key)
     Sealed.refuses(Sealed.replica.open(Sealed.seal, 1), SealFault.PADDING, seal=shorter)
 
 

@@ -7,6 +7,7 @@ import pytest
 from consensus.primitives.digest import CHUNK_BYTES
 from consensus.primitives.encoding import decode, encode
 from consensus.storage.permutation import seal_blocks
+from consensus.storage.seal import NO_BLOCK
 from consensus.storage.sectors import group_root, replica_root, sector_leaves
 from storage.errors import StorageUsageError
 from storage.proofs.errors import ReplicaCorruptError
@@ -30,8 +31,8 @@ def test_unsealing_gives_the_piece_back(sealed: MemoryReplica) -> None:
 
 
 def test_every_pass_begins_with_the_end_of_the_one_before(sealed: MemoryReplica) -> None:
-    once = seal_blocks(PIECE + bytes(-SIZE % 64), SEAL.iv)
-    assert sealed.data == seal_blocks(once, once[-64:])
+    once = seal_blocks(PIECE + bytes(-SIZE % 64), NO_BLOCK, SEAL.key)
+    assert sealed.data == seal_blocks(once, once[-64:], SEAL.key)
 
 
 def test_keeps_the_nodes_of_the_last_pass_only(sealed: MemoryReplica) -> None:
