@@ -5,16 +5,12 @@ exactly where that stopped, so a killed process goes on from there.
 """
 
 from enum import StrEnum
-from typing import Final
 
 from consensus.primitives.digest import CHUNK_BYTES, chunk_count
 from consensus.primitives.encoding import Record
 from consensus.primitives.integers import Digest, Uint32, Uint63
+from consensus.storage.sectors import replica_size
 from storage.errors import ReplicaStateError
-
-BLOCK_BYTES: Final = 64
-"""What sealing works on; a replica is a whole number of blocks."""
-MAX_PASSES: Final = 1 << 16
 
 
 class ReplicaState(StrEnum):
@@ -59,7 +55,7 @@ class Replica(Record, frozen=True, tag="pouw/replica/1"):
     @property
     def stored_bytes(self) -> int:
         """Bytes of the replica: those of the piece in whole blocks."""
-        return -(-self.size // BLOCK_BYTES) * BLOCK_BYTES
+        return replica_size(self.size)
 
     def chunk_bytes(self, index: int) -> int:
         """Bytes of one chunk of the replica."""

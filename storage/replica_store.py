@@ -19,6 +19,8 @@ import msgspec
 from consensus.primitives.digest import leaf_digest
 from consensus.primitives.encoding import encode
 from consensus.primitives.integers import MAX_UINT32, Digest
+from consensus.storage.seal import MAX_PASSES
+from consensus.storage.sectors import BLOCK_BYTES, replica_size
 from storage import schema
 from storage.artifact_manifest import Manifest
 from storage.chunking import cut_chunks, groups_of
@@ -33,7 +35,7 @@ from storage.errors import (
 )
 from storage.kv import Batch, KeyValueStore, Reader
 from storage.lmdb_kv import DEFAULT_MAX_BYTES, LmdbStore
-from storage.replica_record import BLOCK_BYTES, MAX_PASSES, Replica, check_step
+from storage.replica_record import Replica, check_step
 from storage.stored_records import decode_stored
 
 PieceName: TypeAlias = tuple[Digest, int]
@@ -331,7 +333,7 @@ def _stage_plain(batch: Batch, name: bytes, first: int, chunks: list[bytes]) -> 
 
 
 def _padded(chunk: bytes) -> bytes:
-    return chunk.ljust(-(-len(chunk) // BLOCK_BYTES) * BLOCK_BYTES, b"\0")
+    return chunk.ljust(replica_size(len(chunk)), b"\0")
 
 
 def _with_checksum(chunk: bytes) -> bytes:
