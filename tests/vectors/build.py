@@ -9,6 +9,7 @@ from tests.vectors.chain import chain_vectors
 from tests.vectors.deals import deal_vectors
 from tests.vectors.primitives import codec_vectors, digest_vectors, merkle_vectors, signature_vectors
 from tests.vectors.rules import beacon_vectors, difficulty_vectors, sampling_vectors, state_vectors, work_vectors
+from tests.vectors.storage import seal_vectors, sector_vectors, storage_draw_vectors
 
 FOLDER: Final = Path(__file__).parent
 BUILDERS: Final[dict[str, Callable[[], object]]] = {
@@ -22,6 +23,9 @@ BUILDERS: Final[dict[str, Callable[[], object]]] = {
     "beacon": beacon_vectors,
     "state": state_vectors,
     "chain": chain_vectors,
+    "sectors": sector_vectors,
+    "storage_draws": storage_draw_vectors,
+    "seals": seal_vectors,
     "deals": deal_vectors,
 }
 
