@@ -29,6 +29,8 @@ ARRIVAL: Final = b"n/"
 ROUND_COMMIT: Final = b"o/"
 REPORT: Final = b"r/"
 HEIGHT_OF_TRANSACTION: Final = b"x/"
+PIECE_MANIFEST: Final = b"p/"
+PLACED_DEAL: Final = b"q/"
 
 # the artifacts' database: another environment, bulk data must not slow the chain down
 ARTIFACT_BYTES_KEY: Final = b"V/bytes"
@@ -165,3 +167,13 @@ def checkpoint_key(job: Digest, round_number: int) -> bytes:
 def arrived_job_key(job: Digest) -> bytes:
     """Job -> its place in the order of arrival."""
     return ARRIVED_JOB + job
+
+
+def piece_manifest_key(root: Digest) -> bytes:
+    """Root of a piece -> what it is made of."""
+    return PIECE_MANIFEST + root
+
+
+def placed_deal_key(deal: Digest) -> bytes:
+    """Deal -> nothing: all its pieces were active at one time."""
+    return PLACED_DEAL + deal

@@ -10,7 +10,7 @@ from typing import Final, TypeAlias
 from consensus.errors import EncodingError
 from consensus.primitives.encoding import Record, decode
 from consensus.primitives.integers import Credits, Digest, Height, Ppm, PublicKey, Sequence, Uint32, Uint63
-from consensus.records.storage import DealId
+from consensus.records.storage import DealId, StorageTerms
 from consensus.records.transactions import JobId
 from consensus.records.work import Metric, SlotCommit
 
@@ -78,6 +78,15 @@ class JobAccount(Record, frozen=True, tag="pouw/job-account/1"):
     """The client asked for the end while the job ran."""
     reason: str = ""
     metrics: tuple[Metric, ...] = ()
+    storage: StorageTerms | None = None
+    """How its weights are to be kept. Until that deal is opened, its pay is in this escrow."""
+    deal: DealId | None = None
+    """The deal about its weights."""
+
+    @property
+    def kept_for_storage(self) -> int:
+        """What of the escrow is for keeping the weights."""
+        return 0 if self.storage is None or self.deal is not None else self.storage.escrow
 
     @property
     def is_open(self) -> bool:

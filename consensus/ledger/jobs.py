@@ -6,10 +6,11 @@ from msgspec.structs import replace
 
 from consensus.errors import InvalidTransactionError, Reject
 from consensus.ledger.context import TransitionContext, check_committee, load_job, load_running_job
+from consensus.ledger.deals import checked_terms
 from consensus.ledger.entries import JobAccount, JobStatus
 from consensus.ledger.state import LedgerState
 from consensus.ledger.transfers import credit, debit
-from consensus.primitives.integers import Credits, PublicKey
+from consensus.primitives.integers import MAX_UINT63, Credits, PublicKey
 from consensus.records.transactions import CancelJob, CloseJob, JobId, StartJob, SubmitJob
 
 _OUTCOMES: Final = {status.value: status for status in (JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED)}
@@ -26,6 +27,9 @@ def submit_job(
     if message.audit_ppm < context.params.min_audit_ppm:
         least = context.params.min_audit_ppm
         raise InvalidTransactionError(Reject.AMOUNT, audit_ppm=message.audit_ppm, least=least)
+    escrow = message.reward + (0 if message.storage is None else checked_terms(message.storage).escrow)
+    if escrow > MAX_UINT63:
+        raise InvalidTransactionError(Reject.AMOUNT, escrow=escrow)
     account = JobAccount(
         client=signer,
         name=message.name,
@@ -35,9 +39,10 @@ def submit_job(
         slots=message.slots,
         audit_ppm=message.audit_ppm,
         reward=message.reward,
-        escrow=message.reward,
+        escrow=Credits(escrow),
+        storage=message.storage,
     )
-    return debit(state, signer, message.sequence, message.reward).with_job(job, account)
+    return debit(state, signer, message.sequence, Credits(escrow)).with_job(job, account)
 
 
 def start_job(state: LedgerState, signer: PublicKey, message: StartJob, context: TransitionContext) -> LedgerState:
@@ -62,6 +67,8 @@ def cancel_job(state: LedgerState, signer: PublicKey, message: CancelJob) -> Led
     counted = debit(state, signer, message.sequence, Credits(0))
     if job.status is JobStatus.QUEUED:
         return _ended(counted, message.job, replace(job, status=JobStatus.CANCELLED, closing=True))
+    if job.status is JobStatus.COMPLETED and job.kept_for_storage:  # nobody has opened the deal
+        return _ended(counted, message.job, replace(job, storage=None))
     if job.status is not JobStatus.RUNNING or job.cancelled:
         raise InvalidTransactionError(Reject.JOB_STATE, status=job.status.value, cancelled=job.cancelled)
     return counted.with_job(message.job, replace(job, cancelled=True, closing=True))
@@ -88,6 +95,8 @@ def _is_earned(job: JobAccount, outcome: JobStatus) -> bool:
 
 
 def _ended(state: LedgerState, key: JobId, job: JobAccount) -> LedgerState:
-    """Pay what is left of the escrow back to the client."""
-    paid_back = credit(state, job.client, job.escrow) if job.escrow else state
-    return paid_back.with_job(key, replace(job, escrow=Credits(0)))
+    """Pay what is left of the escrow back to the client, but for what is to keep the weights of a completed job."""
+    kept = job.kept_for_storage if job.status is JobStatus.COMPLETED else 0
+    rest = job.escrow - kept
+    paid_back = credit(state, job.client, Credits(rest)) if rest else state
+    return paid_back.with_job(key, replace(job, escrow=Credits(kept)))

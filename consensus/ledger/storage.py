@@ -1,7 +1,7 @@
 """Which rule a transaction about storage falls under."""
 
 from consensus.ledger.context import TransitionContext
-from consensus.ledger.deals import close_deal, open_deal
+from consensus.ledger.deals import close_deal, keep_weights, open_deal
 from consensus.ledger.providers import offer_storage, put_stake, take_stake
 from consensus.ledger.replicas import assign_piece, commit_replica, drop_piece, judge_replica, leave_piece
 from consensus.ledger.state import LedgerState
@@ -13,6 +13,7 @@ from consensus.records.storage import (
     CommitReplica,
     DropPiece,
     JudgeReplica,
+    KeepWeights,
     LeavePiece,
     OfferStorage,
     OpenDeal,
@@ -40,6 +41,8 @@ def apply_storage(
             after = offer_storage(state, signer, message)
         case OpenDeal():
             after = open_deal(state, signer, message, digest)
+        case KeepWeights():
+            after = keep_weights(state, signer, message, digest, context)
         case CloseDeal():
             after = close_deal(state, signer, message)
         case _:

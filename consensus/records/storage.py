@@ -45,6 +45,25 @@ class PieceRoot(Record, frozen=True, tag="pouw/piece-root/1"):
     """Bytes."""
 
 
+class StorageTerms(Record, frozen=True, tag="pouw/storage-terms/1"):
+    """How a job's weights are to be kept once it is completed, paid for with the job."""
+
+    data_pieces: Uint32
+    """Any so many pieces give the weights back. With 1 each piece is all of them."""
+    total_pieces: Uint32
+    price: Credits
+    """Paid for one piece in one challenge."""
+    collateral: Credits
+    """Locked of a provider's stake for each piece it holds."""
+    proofs: Uint63
+    """Challenges until the deal is over."""
+
+    @property
+    def escrow(self) -> int:
+        """What all challenges of all pieces cost."""
+        return self.price * self.total_pieces * self.proofs
+
+
 class OpenDeal(Record, frozen=True, tag="pouw/open-deal/1"):
     """Pay for keeping an artifact. `price * len(pieces) * proofs` moves into escrow."""
 
@@ -66,6 +85,17 @@ class OpenDeal(Record, frozen=True, tag="pouw/open-deal/1"):
     """Challenges until the deal is over."""
     job: Digest | None = None
     """The job that the artifact comes from."""
+
+
+class KeepWeights(Record, frozen=True, tag="pouw/keep-weights/1"):
+    """A supervisor opens the deal about a completed job's weights, on the terms and with the money of the job."""
+
+    job: Digest
+    size: Uint63
+    """Bytes of the weights."""
+    binding: Digest
+    """Digest of their layout, which the state digest is bound to."""
+    pieces: tuple[PieceRoot, ...]
 
 
 class CloseDeal(Record, frozen=True, tag="pouw/close-deal/1"):
@@ -160,8 +190,8 @@ class Pulse(Record, frozen=True, tag="pouw/pulse/1"):
     """The block that may hold it."""
 
 
-DealTransaction: TypeAlias = Stake | Unstake | OfferStorage | OpenDeal | CloseDeal
-"""Of one account's credits and offer."""
+DealTransaction: TypeAlias = Stake | Unstake | OfferStorage | OpenDeal | KeepWeights | CloseDeal
+"""Of accounts' credits and offers."""
 PieceTransaction: TypeAlias = (
     AssignPiece
     | CommitReplica

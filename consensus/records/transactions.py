@@ -4,7 +4,7 @@ from typing import TypeAlias
 
 from consensus.primitives.encoding import Record
 from consensus.primitives.integers import Credits, Digest, Ppm, PublicKey, Sequence, Uint32, Uint63
-from consensus.records.storage import StorageTransaction
+from consensus.records.storage import StorageTerms, StorageTransaction
 from consensus.records.work import Metric, RoundCommit
 
 JobId: TypeAlias = Digest
@@ -32,6 +32,8 @@ class SubmitJob(Record, frozen=True, tag="pouw/submit-job/1"):
     audit_ppm: Ppm
     """Probability with which each slot is audited."""
     reward: Credits
+    storage: StorageTerms | None = None
+    """How the weights are to be kept; paid on top of the reward."""
 
 
 class StartJob(Record, frozen=True, tag="pouw/start-job/1"):
