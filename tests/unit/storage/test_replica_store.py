@@ -316,3 +316,17 @@ def test_reopened_store_goes_on(tmp_path: Path) -> None:
     again = ReplicaStore.open(tmp_path / "replicas")
     assert again.put_chunks(DEAL, 0, [DATA[CHUNK_BYTES:]]).state is ReplicaState.SEALING
     again.close()
+
+
+def test_piece_begun_again_while_its_old_replica_is_being_dropped(
+    replicas: ReplicaStore, store: KeyValueStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun(replicas).put_chunks(DEAL, 0, [DATA])
+    with monkeypatch.context() as killed:
+        killed.setattr(replicas, "_purge", lambda dropped: None)
+        replicas.delete(DEAL, 0)
+    assert not replicas.has(DEAL, 0)
+    assert replicas.total_bytes() == len(DATA) + 28
+    assert begun(replicas).load(DEAL, 0).received == 0
+    assert [key for key, _ in store.scan(schema.REPLICA_CHUNK)] == []
+    assert ReplicaStore(store).end_deletions() == 0
