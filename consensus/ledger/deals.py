@@ -110,7 +110,12 @@ def pay_proof(state: LedgerState, deal: Deal, holder: Replica) -> tuple[LedgerSt
 
     At most one proof of each piece is paid in a challenge, so the escrow lasts: it holds as much for every challenge.
     """
-    if not holder.proved or not deal.price or state.account(holder.provider).excluded:
+    if not holder.proved or state.account(holder.provider).excluded:
+        return state, deal
+    offer = state.providers[holder.provider]
+    richer = replace(offer, proofs=offer.proofs + 1, paid=offer.paid + deal.price)
+    state = state.with_provider(holder.provider, richer)
+    if not deal.price:
         return state, deal
     paid = replace(deal, escrow=deal.escrow - deal.price, paid=deal.paid + deal.price)
     return credit(state, holder.provider, deal.price), paid

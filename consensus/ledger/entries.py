@@ -116,6 +116,14 @@ class ProviderAccount(Record, frozen=True, tag="pouw/provider-account/1"):
     """Bytes of the replicas that it was assigned and still has."""
     suspended: bool = False
     """It lost collateral or did not deliver. It is assigned nothing until it offers storage again."""
+    proofs: Uint63 = 0
+    """Challenges that it answered."""
+    strikes: Uint63 = 0
+    """Challenges that it did not answer, and probes that it did not serve."""
+    paid: Credits = Credits(0)
+    """What it was paid for proofs."""
+    slashed: Credits = Credits(0)
+    """Collateral that it lost."""
 
 
 class ReplicaStatus(StrEnum):

@@ -43,9 +43,8 @@ def offer_storage(state: LedgerState, signer: PublicKey, message: OfferStorage) 
         raise InvalidTransactionError(Reject.NODE_NAME, node=message.node[:_MAX_NODE_CHARACTERS])
     check_not_excluded(state, signer)
     before = state.providers.get(signer)
-    offer = ProviderAccount(
-        node=message.node, capacity=message.capacity, used=0 if before is None else before.used, suspended=False
-    )
+    fresh = before or ProviderAccount(node=message.node, capacity=message.capacity)
+    offer = replace(fresh, node=message.node, capacity=message.capacity, suspended=False)
     return counted(state, signer, message.sequence).with_provider(signer, offer)
 
 
@@ -96,9 +95,10 @@ def unlock(
 def slash(state: LedgerState, provider: PublicKey, size_bytes: int, collateral: int) -> LedgerState:
     """Take a replica from its provider, and the collateral for the treasury."""
     freed = unlock(state, provider, size_bytes, collateral, suspends=True)
-    account = freed.account(provider)
+    account, offer = freed.account(provider), freed.providers[provider]
     if account.excluded or not collateral:
         return freed
+    freed = freed.with_provider(provider, replace(offer, slashed=offer.slashed + collateral))
     lighter = freed.with_account(provider, replace(account, stake=account.stake - collateral))
     return lighter.with_totals(treasury=collateral)
 

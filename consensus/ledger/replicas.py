@@ -120,7 +120,8 @@ def put_replica(state: LedgerState, key: DealId, index: int, replica: Replica) -
 
 def strike_replica(state: LedgerState, key: DealId, index: int, replica: Replica, grace: int) -> LedgerState:
     """Count a failure of an active replica, given as it is to be kept. One over `grace` costs piece and collateral."""
-    struck = replace(replica, strikes=replica.strikes + 1)
+    struck, offer = replace(replica, strikes=replica.strikes + 1), state.providers[replica.provider]
+    state = state.with_provider(replica.provider, replace(offer, strikes=offer.strikes + 1))
     if struck.strikes > grace:
         return fail_replica(state, key, index, struck)
     return put_replica(state, key, index, struck)

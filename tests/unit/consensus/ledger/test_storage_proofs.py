@@ -249,3 +249,17 @@ def test_refuses_a_pulse_with_a_single_fault() -> None:
 
 def _no_beacon(_height: Height) -> Digest | None:
     return None
+
+
+def test_a_providers_record_says_what_it_proved_missed_earned_and_lost() -> None:
+    ledger, deal = start_kept_deal()
+    run_challenge(ledger, deal, ["north"])
+    north, east = provider_of(ledger, "north"), provider_of(ledger, "east")
+    assert (north.proofs, north.strikes, north.paid, north.slashed) == (1, 0, PRICE, 0)
+    assert (east.proofs, east.strikes, east.paid, east.slashed) == (0, 1, 0, 0)
+    for _ in range(PARAMS.storage_grace):
+        run_challenge(ledger, deal, ["north"])
+    east = provider_of(ledger, "east")
+    assert (east.strikes, east.slashed) == (PARAMS.storage_grace + 1, COLLATERAL)
+    ledger.apply("east", OfferStorage(sequence=ledger.account("east").sequence, node="east", capacity=9))
+    assert provider_of(ledger, "east").slashed == COLLATERAL
