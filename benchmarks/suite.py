@@ -41,6 +41,16 @@ FIGURES: Final = (
     _at_most(300.0, "status_ms", "command_time", "pouw status with the site up, wall time"),
     _at_most(300.0, "help_ms", "command_time", "pouw --help, wall time"),
     _at_least(2000.0, "verify_blocks_s", "chain_speed", "blocks/s of a whole chain checked from LMDB, no replay"),
+    _at_least(0.5, "seal_mb_s", "storage_proofs", "sealing a replica on one core, MB/s"),
+    _at_least(50.0, "unseal_mb_s", "storage_proofs", "unsealing it, one pass, MB/s"),
+    _at_least(50.0, "seal_asymmetry", "storage_proofs", "unsealing over sealing"),
+    _at_most(50.0, "storage_prove_ms", "storage_proofs", "proof of 16 sectors of a 2 GB replica, chunks in memory"),
+    _at_most(5.0, "storage_verify_ms", "storage_proofs", "checking that proof"),
+    _at_most(32768.0, "storage_proof_bytes", "storage_proofs", "bytes of that proof, 16 KiB of them sectors"),
+    _at_most(50.0, "opening_check_ms", "storage_proofs", "opening one chunk of a fresh replica, one pass"),
+    _at_least(
+        1.0, "storage_cheat_cpu_s", "storage_proofs", "CPU a challenge costs who keeps a 4096th, not the replica"
+    ),
     _at_most(2.0, "coordinator_ms_per_slot", "coordinator_time", "coordinator's own time, worst of 1 to 256 miners"),
     _at_most(
         64.0, "coordinator_kib_per_miner", "coordinator_memory", "coordinator's memory for each further miner, KiB"
