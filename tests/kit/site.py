@@ -245,7 +245,8 @@ class Site:
         """All credits there are: balances, stakes, escrows and treasury."""
         state = self.supervisor.chain.view.state
         accounts = sum(account.balance + account.stake for account in state.accounts.values())
-        return accounts + sum(job.escrow for job in state.jobs.values()) + state.totals.treasury
+        escrows = sum(job.escrow for job in state.jobs.values()) + sum(deal.escrow for deal in state.deals.values())
+        return accounts + escrows + state.totals.treasury
 
 
 @dataclass
