@@ -57,7 +57,7 @@ _SETTINGS: Final = SiteSettings(
 def measure(arguments: Mapping[str, Value]) -> Results:
     """Seconds of standstill for each fault."""
     quick = bool(arguments["quick"])
-    rounds, faults = (60, _QUICK) if quick else (250, _FAULTS)
+    rounds, faults = (60, _QUICK) if quick else (600, _FAULTS)
     with temporary_home() as home, running_site(home, _SETTINGS) as site, _joined(site) as nodes:
         undisturbed = _Run(site, nodes, rounds)
         undisturbed.wait_for_miners()
