@@ -132,7 +132,7 @@ class LedgerMachine(RuleBasedStateMachine):
         state = self.ledger.state
         assert held(state) == state.totals.issued
         assert all(account.balance >= 0 and account.stake >= 0 for account in state.accounts.values())
-        assert all(0 <= job.escrow <= job.reward for job in state.jobs.values())
+        assert all(0 <= job.escrow <= job.reward + job.kept_for_storage for job in state.jobs.values())
 
     @invariant()
     def open_jobs_are_counted(self) -> None:

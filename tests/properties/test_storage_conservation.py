@@ -14,25 +14,32 @@ from consensus.records.storage import (
     DealId,
     DropPiece,
     JudgeReplica,
+    KeepWeights,
     LeavePiece,
     OfferStorage,
+    PieceRoot,
     Pulse,
     ReportService,
     SettleChallenge,
     Stake,
+    StorageTerms,
     Unstake,
 )
+from consensus.records.transactions import CancelJob, CloseJob, StartJob, SubmitJob
 from consensus.storage.sectors import replica_size
 from tests.kit.deals import activate, add_provider, assignment, commitment, deal_message, proof
 from tests.kit.genesis import public_key
+from tests.kit.work import make_commit, word
 from tests.properties.test_ledger_conservation import RARELY, LedgerMachine
+
+TERMS = StorageTerms(data_pieces=1, total_pieces=2, price=6, collateral=9, proofs=2)
 
 PROVIDERS = ("rival", "north", "east", "south")
 """One is a miner too, so that a proven fraud can meet a provider that keeps pieces."""
 NODES = st.sampled_from(["north", "south"])
 NUMBERS = st.integers(0, 2)
 SILENT = st.sampled_from([(), (), PROVIDERS[:1], PROVIDERS])
-LAST_HEIGHT, CLOSING = 90, 11
+LAST_HEIGHT, CLOSING, MOST_DEALS = 90, 11, 2
 
 
 class StorageMachine(LedgerMachine):
@@ -64,12 +71,36 @@ class StorageMachine(LedgerMachine):
 
     @rule(copies=st.integers(1, 3), proofs=st.integers(1, 4), collateral=st.sampled_from([0, 400, 900]))
     def open_deal(self, copies: int, proofs: int, collateral: int) -> None:
-        if len(self.open_deals()) > 2:
+        if len(self.open_deals()) > MOST_DEALS:
             return
         message = deal_message(self.ledger, proofs=proofs, collateral=collateral)
         message = replace(message, pieces=message.pieces[:copies])
         if self.offer("client", message):
             self.deals.append(self.ledger.sign("client", message).digest)
+
+    @rule(ends=RARELY)
+    def keep_weights_of_a_job(self, ends: bool) -> None:
+        """A job of one round that pays for its weights, up to its deal; or its client takes the money back instead."""
+        fields = {"name": "n", "spec": word("spec"), "dataset": word("data"), "audit_ppm": 10_000, "reward": 100}
+        submission = SubmitJob(sequence=self.sequence("client"), rounds=1, slots=2, storage=TERMS, **fields)
+        if len(self.open_deals()) > MOST_DEALS or not self.offer("client", submission):
+            return
+        job = self.ledger.sign("client", submission).digest
+        self.offer("supervisor", StartJob(job=job, coordinator=public_key("coordinator")))
+        commit = make_commit(job, 0, [self.ledger.report(job, 0, slot) for slot in range(2)], final=True)
+        if not self.offer("coordinator", replace(commit, slots=self.substitutes(commit.slots))):
+            return
+        self.offer("supervisor", self.ledger.settlement(job, 1))
+        assert self.offer("supervisor", CloseJob(job=job, outcome="completed"))
+        assert self.ledger.job(job).escrow == TERMS.escrow
+        if ends:
+            assert self.offer("client", CancelJob(sequence=self.sequence("client"), job=job))
+        pieces = (PieceRoot(root=commit.state_out, size=5_000),) * TERMS.total_pieces
+        keeping = KeepWeights(job=job, size=5_000, binding=word("layout"), pieces=pieces)
+        assert self.offer("supervisor", keeping) is not ends
+        assert not self.offer("supervisor", keeping)
+        if not ends:
+            self.deals.append(self.ledger.sign("supervisor", keeping).digest)
 
     @rule(name=st.sampled_from(PROVIDERS), amount=st.integers(0, 3_500), takes=RARELY)
     def move_stake(self, name: str, amount: int, takes: bool) -> None:
