@@ -4,8 +4,9 @@ Whoever asks for a root gets bytes that were checked against it, chunk by chunk,
 An artifact is there completely or not at all. Bulk data has its own database, so it never delays a block.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
@@ -25,13 +26,16 @@ from storage.errors import (
 )
 from storage.kv import Batch, KeyValueStore
 from storage.lmdb_kv import LmdbStore
+from storage.one_behind import OneBehind
 from storage.stored_records import decode_stored, load_number
 
 if TYPE_CHECKING:
     from consensus.ports import ArtifactSource
 
-_BATCH_CHUNKS: Final = 64
-"""Chunks written in one batch: 16 MiB in memory, one wait for the disk."""
+_BATCH_CHUNKS: Final = 32
+"""Chunks written in one batch: 8 MiB in memory, one wait for the disk."""
+_RECENT_MANIFESTS: Final = 8
+"""Checking a large manifest takes a hundred times as long as reading a chunk, so a reader of chunks does it once."""
 
 
 class ArtifactStore:
@@ -40,6 +44,7 @@ class ArtifactStore:
     def __init__(self, store: KeyValueStore, *, quota_bytes: int | None = None) -> None:
         self._store = store
         self._quota_bytes = quota_bytes
+        self._recent: Mapping[Digest, tuple[bytes, Manifest]] = {}
 
     @classmethod
     def open(cls, path: Path, *, quota_bytes: int | None = None) -> Self:
@@ -78,9 +83,15 @@ class ArtifactStore:
         size = 0
         with ExitStack() as undo:
             undo.callback(self._unhold, held)
-            for chunks in groups_of(cut_chunks(data), _BATCH_CHUNKS):
-                leaves += self._hold(chunks, held)
-                size += sum(map(len, chunks))
+            with OneBehind() as behind:
+                for chunks in groups_of(cut_chunks(data), _BATCH_CHUNKS):
+                    found = [leaf_digest(chunk) for chunk in chunks]
+                    if leaves:
+                        behind.submit(partial(self._hold, found, chunks, held))
+                    else:
+                        self._hold(found, chunks, held)  # a small artifact needs no thread
+                    leaves += found
+                    size += sum(map(len, chunks))
             root = bulk_root(leaves, size, binding)
             if expected_root is not None and root != expected_root:
                 raise ArtifactRootError(expected_root, root)
@@ -102,7 +113,7 @@ class ArtifactStore:
         data = self._store.get(schema.manifest_key(root))
         if data is None:
             raise ArtifactMissingError(root)
-        return _checked_manifest(root, data)
+        return self._checked(root, data)
 
     def open_reader(self, root: Digest) -> Iterator[bytes]:
         """The artifact's chunks in order, each checked as it is read. Raises as `load_manifest` and `load_chunk`."""
@@ -182,16 +193,14 @@ class ArtifactStore:
         """Close the underlying store."""
         self._store.close()
 
-    def _hold(self, chunks: list[bytes], held: set[Digest]) -> list[Digest]:
-        """Write chunks in one batch, add their leaves to `held`, and return the leaves in order."""
-        leaves = [leaf_digest(chunk) for chunk in chunks]
+    def _hold(self, leaves: list[Digest], chunks: list[bytes], held: set[Digest]) -> None:
+        """Write chunks in one batch, and add their leaves to `held`."""
         new = {leaf: chunk for leaf, chunk in zip(leaves, chunks, strict=True) if leaf not in held}
         with self._store.atomic_batch() as batch:
             for leaf, chunk in new.items():
                 stage_hold(batch, leaf, chunk)
             self._check_quota(batch)
         held.update(new)
-        return leaves
 
     def _check_quota(self, batch: Batch) -> None:
         needed = load_stored_bytes(batch)
@@ -212,6 +221,16 @@ class ArtifactStore:
         with self._store.atomic_batch() as batch:
             for leaf in held:
                 stage_unhold(batch, leaf)
+
+    def _checked(self, root: Digest, data: bytes) -> Manifest:
+        """The manifest, checked again only if its bytes are not those that were checked last time."""
+        known = self._recent.get(root)
+        if known is not None and known[0] == data:
+            return known[1]
+        manifest = _checked_manifest(root, data)
+        kept = [*((other, pair) for other, pair in self._recent.items() if other != root), (root, (data, manifest))]
+        self._recent = dict(kept[-_RECENT_MANIFESTS:])  # a new mapping: other threads read on in the old one
+        return manifest
 
     def _load_chunk(self, root: Digest, index: int, leaf: Digest) -> bytes:
         chunk = self._store.get(schema.chunk_key(leaf))

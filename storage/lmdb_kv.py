@@ -7,7 +7,7 @@ map fails the writer, so it is doubled and the batch applied again, up to a limi
 
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
@@ -128,7 +128,7 @@ class LmdbStore:
     def atomic_batch(self) -> AbstractContextManager[Batch]:
         if self._lock is None:
             raise StorageReadOnlyError(self._path, "this store was opened for reading")
-        return atomic_batch(self._turn, self, self._commit)
+        return self._batch_over_one_state()
 
     @contextmanager
     def snapshot(self) -> Iterator[Reader]:
@@ -147,6 +147,18 @@ class LmdbStore:
             self._environment.close()
             if self._lock is not None:
                 self._lock.release()
+
+    @contextmanager
+    def _batch_over_one_state(self) -> Iterator[Batch]:
+        """Nothing is committed while this thread has its turn, so one transaction serves all reads of a batch."""
+        with ExitStack() as leave:
+
+            def commit(changes: Changes) -> None:
+                leave.close()  # a store cannot grow under an open transaction
+                self._commit(changes)
+
+            with atomic_batch(self._turn, _FirstUse(self._transaction, self._path, leave), commit) as batch:
+                yield batch
 
     def _load_page(self, prefix: bytes, start: bytes) -> tuple[list[tuple[bytes, bytes]], bytes | None]:
         """Entries from `start` on, and where the next page starts if this one was full."""
@@ -250,6 +262,32 @@ class _Transaction:
     def _check_use(self) -> None:
         if self._ended:
             raise StorageUsageError("this snapshot has ended")
+
+
+class _FirstUse:
+    """A transaction that begins with the first read: most batches that only write need none. Implements `kv.Reader`."""
+
+    def __init__(
+        self,
+        begin: Callable[[], AbstractContextManager["lmdb.Transaction[bytes]"]],
+        path: Path,
+        leave: ExitStack,
+    ) -> None:
+        self._begin = begin
+        self._path = path
+        self._leave = leave
+        self._reader: _Transaction | None = None
+
+    def get(self, key: bytes) -> bytes | None:
+        return self._opened().get(key)
+
+    def scan(self, prefix: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        return self._opened().scan(prefix)
+
+    def _opened(self) -> _Transaction:
+        if self._reader is None:
+            self._reader = _Transaction(self._path, self._leave.enter_context(self._begin()))
+        return self._reader
 
 
 def _used_bytes(environment: lmdb.Environment) -> int:

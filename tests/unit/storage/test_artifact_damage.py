@@ -8,9 +8,10 @@ import pytest
 from consensus.primitives.digest import CHUNK_BYTES, bulk_digest, leaf_digest
 from consensus.primitives.encoding import encode
 from storage import schema
-from storage.artifacts import ArtifactStore, Manifest
+from storage.artifact_manifest import Manifest
+from storage.artifacts import ArtifactStore
 from storage.chunk_counts import stage_hold
-from storage.errors import ArtifactCorruptError, StorageMissingError
+from storage.errors import ArtifactCorruptError, ArtifactMissingError, StorageMissingError
 from storage.kv import KeyValueStore
 
 CHUNKS = [bytes([number]) * CHUNK_BYTES for number in range(3)]
@@ -117,3 +118,28 @@ def test_puts_and_deletes_in_threads_leave_exactly_what_is_complete(store: KeyVa
     assert artifacts.load_artifact(kept) == DATA
     assert artifacts.total_bytes() == len(DATA)
     assert list(store.scan(schema.HOLDS)) == []
+
+
+def test_manifest_that_is_damaged_or_goes_after_it_was_checked_is_noticed(store: KeyValueStore) -> None:
+    artifacts = ArtifactStore(store)
+    artifacts.put(DATA)
+    other = artifacts.put(DATA + b"x")  # shares the chunks, so they stay
+    assert artifacts.load_chunk(ROOT, 0) == CHUNKS[0]
+    whole = store.get(schema.manifest_key(ROOT)) or b""
+    store.put(schema.manifest_key(ROOT), whole[:-1] + bytes([whole[-1] ^ 1]))
+    with pytest.raises(ArtifactCorruptError, match="manifest"):
+        artifacts.load_chunk(ROOT, 0)
+    store.put(schema.manifest_key(ROOT), whole)
+    assert artifacts.load_chunk(ROOT, 0) == CHUNKS[0]
+    artifacts.delete(ROOT)
+    with pytest.raises(ArtifactMissingError):
+        artifacts.load_chunk(ROOT, 0)
+    assert artifacts.load_chunk(other, 0) == CHUNKS[0]
+
+
+def test_manifests_of_many_artifacts_are_read_in_turns(store: KeyValueStore) -> None:
+    artifacts = ArtifactStore(store)
+    contents = [bytes([number]) * 10 for number in range(20)]
+    roots = [artifacts.put(content) for content in contents]
+    for _ in range(2):
+        assert [artifacts.load_chunk(root, 0) for root in roots] == contents

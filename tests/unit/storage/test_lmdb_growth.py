@@ -32,6 +32,18 @@ def test_batch_larger_than_the_map_grows_it(tmp_path: Path) -> None:
     store.close()
 
 
+def test_batch_that_has_read_may_grow_the_map(tmp_path: Path) -> None:
+    store = LmdbStore.open(tmp_path, initial_size_bytes=1 << 20)
+    store.put(b"key", b"value")
+    with store.atomic_batch() as batch:
+        assert batch.get(b"key") == b"value"
+        for number in range(20):
+            batch.put(b"a/%04d" % number, PIECE)
+        assert store.get(b"a/0000") is None
+    assert sum(1 for _ in store.scan(b"a/")) == 20
+    store.close()
+
+
 def test_growth_survives_reopening_with_a_smaller_size(tmp_path: Path) -> None:
     store = LmdbStore.open(tmp_path, initial_size_bytes=1 << 20)
     fill(store, b"a", 20)
