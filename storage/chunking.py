@@ -25,15 +25,23 @@ def _cut_buffer(view: memoryview) -> Iterator[bytes]:
 
 
 def _cut_pieces(pieces: Iterable[bytes | memoryview]) -> Iterator[bytes]:
+    """Each byte is copied once, and not at all where a piece is a chunk already."""
     rest = bytearray()
     for piece in pieces:
-        if not rest and len(piece) == CHUNK_BYTES and isinstance(piece, bytes):  # a chunk already: no copy
+        if not rest and len(piece) == CHUNK_BYTES and isinstance(piece, bytes):
             yield piece
             continue
-        rest += piece
-        whole = len(rest) // CHUNK_BYTES * CHUNK_BYTES
-        if whole:
-            yield from _cut_buffer(memoryview(bytes(rest[:whole])))
-            del rest[:whole]
+        view = memoryview(piece).cast("B")
+        if rest:
+            missing = CHUNK_BYTES - len(rest)
+            rest += view[:missing]
+            view = view[missing:]
+            if len(rest) < CHUNK_BYTES:
+                continue
+            yield bytes(rest)
+            rest.clear()
+        whole = len(view) // CHUNK_BYTES * CHUNK_BYTES
+        yield from _cut_buffer(view[:whole])
+        rest += view[whole:]
     if rest:
         yield bytes(rest)
