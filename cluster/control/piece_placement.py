@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from consensus.primitives.digest import sha256
+from consensus.primitives.integers import MAX_UINT63, UNITS_PER_CREDIT
 
 _DRAW_BITS: Final = 53
 """A double holds so many bits exactly."""
@@ -26,10 +27,12 @@ class Provider:
     node: str
     free_bytes: int
     """Room that is neither used nor promised."""
+    free_stake: int = MAX_UINT63
+    """Stake that is not locked, in credits' units."""
     silent_s: float = 0.0
     """Since it was heard of."""
     is_usable: bool = True
-    """The ledger would let it take another piece, but for its room."""
+    """The ledger would let it take another piece, but for room and stake."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,18 +59,18 @@ def choose_provider(
     *,
     size_bytes: int,
     alive_s: float,
+    collateral: int = 0,
     avoided: Collection[bytes] = (),
 ) -> Placement:
-    """Who takes a piece of `size_bytes` bytes, of those that were heard of within `alive_s` seconds.
+    """Who takes a replica of `size_bytes` bytes for this collateral, of those heard of within `alive_s` seconds.
 
     A second piece goes to a node only if no usable provider is on a node without one, not even a silent one. An
     `avoided` provider takes the piece only if nobody else could.
     """
-    fitting = [
-        each for each in providers if each.is_usable and each.free_bytes >= size_bytes and each.key not in holders.keys
-    ]
+    fitting = [each for each in providers if _fits(each, size_bytes, collateral) and each.key not in holders.keys]
     if not fitting:
-        return Placement(reason=f"no provider without a piece of this deal has {size_bytes} bytes free")
+        stake = f" and {collateral / UNITS_PER_CREDIT:g} credits of stake" if collateral else ""
+        return Placement(reason=f"no provider without a piece of this deal has {size_bytes} bytes{stake} free")
     candidates = [each for each in fitting if each.node not in holders.nodes] or fitting
     living = [each for each in candidates if each.silent_s <= alive_s]
     if not living:
@@ -110,6 +113,10 @@ def with_holder(holders: Holders, provider: Provider | None) -> Holders:
     if provider is None:
         return holders
     return Holders(keys=holders.keys | {provider.key}, nodes=holders.nodes | {provider.node})
+
+
+def _fits(provider: Provider, size_bytes: int, collateral: int) -> bool:
+    return provider.is_usable and provider.free_bytes >= size_bytes and provider.free_stake >= collateral
 
 
 def _draw(deal: bytes, piece: int, name: bytes, weight: int) -> float:

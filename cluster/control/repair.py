@@ -44,7 +44,7 @@ class Piece:
 
     index: int
     size: int
-    """Bytes."""
+    """Bytes of its replica."""
     state: PieceState = PieceState.VACANT
     provider: bytes | None = None
     since_s: float = 0.0
@@ -63,6 +63,8 @@ class Deal:
     data_pieces: int
     """So many pieces are enough to have the artifact back."""
     pieces: tuple[Piece, ...]
+    collateral: int = 0
+    """Stake that each piece locks."""
     passes: int = 1
     """How often sealing goes over a piece."""
     has_origin: bool = False
@@ -126,7 +128,7 @@ def plan_repairs(deals: Iterable[Deal], providers: Iterable[Provider], limits: R
         if not reason:
             more, reason = _assign(deal, wanted[: max(0, room - len(assigns))], known, limits)
             assigns += more
-            known = _with_less_room(known, deal, more)
+            known = _with_less_free(known, deal, more)
         if reason:
             reasons.append((deal.key, reason))
     return RepairPlan(actions=(*drops, *assigns), reasons=tuple(reasons))
@@ -209,6 +211,7 @@ def _assign(
             holders,
             size_bytes=piece.size,
             alive_s=limits.alive_s,
+            collateral=deal.collateral,
             avoided=piece.avoided,
         )
         if chosen.provider is None:
@@ -224,7 +227,7 @@ def _holders(deal: Deal, providers: Mapping[bytes, Provider]) -> Holders:
     return Holders(keys=frozenset(keys), nodes=frozenset(providers[key].node for key in keys if key in providers))
 
 
-def _with_less_room(
+def _with_less_free(
     providers: Mapping[bytes, Provider], deal: Deal, assigns: Iterable[Assign]
 ) -> dict[bytes, Provider]:
     """The providers after these assignments."""
@@ -232,7 +235,11 @@ def _with_less_room(
     changed = dict(providers)
     for each in assigns:
         provider = changed[each.provider]
-        changed[each.provider] = replace(provider, free_bytes=provider.free_bytes - sizes[each.piece])
+        changed[each.provider] = replace(
+            provider,
+            free_bytes=provider.free_bytes - sizes[each.piece],
+            free_stake=provider.free_stake - deal.collateral,
+        )
     return changed
 
 

@@ -90,6 +90,17 @@ def test_providers_are_not_given_more_than_their_room() -> None:
     assert done.reasons == ((b"b", "piece 1: no provider without a piece of this deal has 1000 bytes free"),)
 
 
+def test_providers_are_not_given_more_than_their_stake() -> None:
+    site = [
+        Provider(key=b"p0", node="n0", free_bytes=GIB),
+        Provider(key=b"p9", node="n9", free_bytes=GIB, free_stake=15_000_000),
+    ]
+    deals = [replace(deal("+v", name=name), collateral=10_000_000) for name in (b"a", b"b")]
+    done = plan(*deals, of=site)
+    assert done.actions == (Assign(deal=b"a", piece=1, provider=b"p9"),)
+    assert done.reasons[0][1].endswith("has 1000 bytes and 10 credits of stake free")
+
+
 def test_who_leaves_gets_a_successor_after_the_vacant_pieces() -> None:
     leaving = with_piece(deal("++v"), 0, is_leaving=True)
     done = plan(leaving, of=providers(5))
