@@ -7,6 +7,7 @@ import numpy as np
 
 from benchmarks.workloads import Workload
 from cluster.genesis import site_params
+from cluster.settings import SiteSettings
 from cluster.node.buffers import bytes_of
 from cluster.node.miner import MinerNode
 from cluster.node.ports import FlatState, JobOpening
@@ -58,7 +59,7 @@ class LocalJob:
     @property
     def params(self) -> ConsensusParams:
         """Those of a site with its usual settings."""
-        return site_params(_INTERVAL_S)
+        return site_params(SiteSettings(block_interval_s=_INTERVAL_S))
 
     def segments(self, part: PartName) -> Segments:
         """The segments of one part as arrays."""

@@ -65,6 +65,11 @@ class HomeLayout:
         return self.site / "rounds"
 
     @property
+    def replicas(self) -> Path:
+        """What this machine's storage providers keep, one folder for each."""
+        return self.root / "replicas"
+
+    @property
     def site_file(self) -> Path:
         return self.site / "site.json"
 

@@ -18,9 +18,9 @@ per cent of the training they stand for, however long a slot takes (docs/adr/000
 _HALF_LIVES: Final = 6
 
 
-def site_params(block_interval_s: float) -> ConsensusParams:
-    """The parameters of a chain whose mined blocks should be this far apart."""
-    interval_ms = max(1, round(block_interval_s * 1000))
+def site_params(settings: SiteSettings) -> ConsensusParams:
+    """The parameters of a site's chain."""
+    interval_ms = max(1, round(settings.block_interval_s * 1000))
     return ConsensusParams(
         block_interval_ms=TimeMs(interval_ms),
         difficulty_half_life_ms=TimeMs(_HALF_LIVES * interval_ms),
@@ -36,11 +36,11 @@ def site_params(block_interval_s: float) -> ConsensusParams:
         max_block_bytes=8 * 1024 * 1024,
         max_transaction_bytes=1024 * 1024,
         min_audit_ppm=10_000,
-        challenge_interval=12,
-        deadline_blocks=2,
+        challenge_interval=settings.challenge_interval,
+        deadline_blocks=3,
         challenge_sectors=16,
         storage_grace=2,
-        seal_floor_bytes=32 * 1024 * 1024,
+        seal_floor_bytes=settings.seal_floor_mb * 1024 * 1024,
         seal_checks=8,
     )
 
@@ -50,9 +50,12 @@ def site_genesis(settings: SiteSettings, supervisor: PublicKey, client: PublicKe
     genesis = Genesis(
         network=settings.network,
         time_ms=now_ms,
-        params=site_params(settings.block_interval_s),
+        params=site_params(settings),
         supervisors=(supervisor,),
-        allocations=(Allocation(account=client, amount=parse_credits(settings.client_credits)),),
+        allocations=(
+            Allocation(account=client, amount=parse_credits(settings.client_credits)),
+            Allocation(account=supervisor, amount=parse_credits(settings.provider_credits)),
+        ),
         start_beacon=None if settings.beacon is None else Digest(bytes.fromhex(settings.beacon)),
     )
     check_genesis(genesis)

@@ -39,6 +39,17 @@ class SiteSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Time the difficulty aims to keep between two proof-of-work blocks."""
     client_credits: Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,12}(\.[0-9]{1,6})?$")] = "1000000"
     """Credits the operator's own key starts with."""
+    provider_credits: Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,12}(\.[0-9]{1,6})?$")] = "100000"
+    """Credits the supervisor starts with. It gives the storage providers of this site's machines what they stake."""
+    provider_stake: Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,12}(\.[0-9]{1,6})?$")] = "100"
+    """Credits each provider is given once."""
+    storage_gb: Annotated[float, msgspec.Meta(ge=0, le=1e6)] | None = None
+    """What each machine offers for the weights of others; none: a tenth of its free disk; 0: nothing."""
+    challenge_interval: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 12
+    """Blocks between two challenges of a deal; part of genesis."""
+    seal_floor_mb: Annotated[int, msgspec.Meta(ge=0, le=65_536)] = 32
+    """Sealing a piece takes the time of this many MiB at least; part of genesis. Small numbers are for tests: a seal
+    must take much longer than a challenge may."""
     replay_class: Literal["portable", "native"] = "portable"
     """In which the processes of this machine train and replay; a job that asks for the other one is refused."""
     gcs_storage: Literal["memory", "rocksdb"] = "memory"

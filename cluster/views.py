@@ -205,6 +205,84 @@ class LogQuery(View, frozen=True):
         )
 
 
+class StorageView(View, frozen=True):
+    """What `pouw storage status` shows."""
+
+    artifacts: int
+    """Open deals."""
+    providers: int
+    """Accounts that offer storage and were heard of lately."""
+    proofs_passed: int
+    proofs_failed: int
+    pieces_active: int = 0
+    pieces_wanted: int = 0
+    reasons: tuple[str, ...] = ()
+    """What keeps deals from having all their pieces."""
+
+
+class PieceView(View, frozen=True):
+    """One piece of a deal. `state` is one of `vacant assigned sealed active`."""
+
+    piece: int
+    state: str
+    provider: str = ""
+    node: str = ""
+    strikes: int = 0
+    leaving: bool = False
+
+
+class DealView(View, frozen=True):
+    """A deal about one artifact. `state` is one of `open expired closed`."""
+
+    deal_id: str
+    job_id: str
+    name: str
+    state: str
+    root: str
+    bytes: int
+    scheme: str
+    """`3 copies` or `4+2`."""
+    needed: int
+    """Pieces that are enough to have the artifact."""
+    active: int
+    pieces: tuple[PieceView, ...]
+    escrow: str
+    paid: str
+    proofs_left: int
+    next_challenge: int | None = None
+    """Height of the block whose beacon draws it."""
+    reason: str = ""
+    """Why it has not all its pieces, or what was last done about it."""
+
+
+class ProviderView(View, frozen=True):
+    """An account that keeps pieces. `state` is one of `keeps silent suspended excluded`."""
+
+    provider: str
+    node: str
+    state: str
+    capacity_bytes: int
+    used_bytes: int
+    stake: str
+    locked: str
+    proofs: int
+    strikes: int
+    paid: str
+    slashed: str
+    reason: str = ""
+    """Why it was or was not paid."""
+
+
+class ProbeView(View, frozen=True):
+    """What asking a holder for a chunk of its piece came to."""
+
+    deal_id: str
+    piece: int
+    provider: str
+    served: bool
+    reason: str = ""
+
+
 class UpView(View, frozen=True):
     """What `pouw up` prints."""
 

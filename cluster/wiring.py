@@ -18,6 +18,7 @@ from consensus.primitives.integers import Digest, TimeMs
 from consensus.records.genesis import Genesis
 from storage.artifacts import ArtifactStore
 from storage.chain_store import ChainStore
+from storage.deal_store import DealStore
 from storage.job_store import JobStore
 from storage.kv import KeyValueStore
 from storage.lmdb_kv import LmdbStore
@@ -35,7 +36,11 @@ def wall_clock_ms() -> TimeMs:
 def node_stores(store: KeyValueStore) -> NodeStores:
     """All stores of a supervisor over one database."""
     return NodeStores(
-        chain=ChainStore(store), mempool=MempoolStore(store), reports=ReportStore(store), jobs=JobStore(store)
+        chain=ChainStore(store),
+        mempool=MempoolStore(store),
+        reports=ReportStore(store),
+        jobs=JobStore(store),
+        deals=DealStore(store),
     )
 
 

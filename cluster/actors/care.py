@@ -23,6 +23,7 @@ from cluster.actors.names import SUPERVISOR, VERIFIER, coordinator_name, job_of
 from cluster.actors.nodes import Places, own_address
 from cluster.actors.remote import Handle, cause_of, require_actor, spawn
 from cluster.actors.site_meters import SiteMeters
+from cluster.actors.storage_care import StorageCare
 from cluster.actors.vigil import Change, Gone, Vigil
 from cluster.control.capacity import check_scale
 from cluster.control.heartbeats import Died, FellSilent, Heard, Patience
@@ -50,10 +51,12 @@ class SiteCare:
     chain_id: bytes
     params: ConsensusParams
     desired: int
+    storage_gb: float | None
     places: Places
     miners: dict[str, MinerRecord] = field(default_factory=dict)
     jobs: JobCare = field(init=False)
     vigil: Vigil = field(init=False)
+    storage: StorageCare = field(init=False)
     meters: Meters = field(default_factory=NoMeters)
     _has_adopted: bool = False
     _coordinators: set[str] = field(default_factory=set)
@@ -64,6 +67,13 @@ class SiteCare:
     def __post_init__(self) -> None:
         watch = Digest(secrets.token_bytes(_DRAWN_BYTES))
         self.vigil = Vigil(chain_id=Digest(self.chain_id), watch=watch, on_change=self._on_change)
+        self.storage = StorageCare(
+            chain_id=self.chain_id,
+            params=self.params,
+            storage_gb=self.storage_gb,
+            places=self.places,
+            vigil=self.vigil,
+        )
         self.jobs = JobCare(home=self.home, chain_id=self.chain_id)
         self._gauges = SiteMeters(meters=self.meters)
 
@@ -124,7 +134,7 @@ class SiteCare:
             for miner in self.miners.values()
             if miner.pid
         ]
-        return [*coordinators, *miners]
+        return [*coordinators, *miners, *self.storage.processes()]
 
     @property
     def is_settled(self) -> bool:
@@ -142,6 +152,7 @@ class SiteCare:
         await self.jobs.tend_coordinators(jobs, self.miners)
         self._watch_roles()
         await self._tend_membership()
+        self.storage.tend()
         for miner in await self.jobs.place_miners(jobs, self.miners):
             self._remove(miner)
         self._gauges.measure(jobs, [miner.state for miner in self.miners.values()], self.jobs.statuses)
@@ -238,9 +249,10 @@ class SiteCare:
             self.vigil.begin(name, handle, patience, is_at_home=True)
 
     def _on_change(self, change: Change) -> None:
-        """What follows for a miner. Every other role is killed by the vigil and started again by Ray."""
+        """What follows for a miner or a provider. Every other role is killed by the vigil and started again by Ray."""
         if isinstance(change, FellSilent):
             self.meters.add(HEARTBEATS_MISSED, role=change.role.partition("-")[0])
+        self.storage.on_change(change)
         miner = self.miners.get(change.role)
         if miner is None or miner.state in (MinerState.LOST, MinerState.EXCLUDED):
             return

@@ -6,13 +6,14 @@ import os
 import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgspec
 import ray
 import uvicorn
 
 from cluster.actors.care import SiteCare
+from cluster.actors.kept_weights import read_from_providers
 from cluster.actors.loops import run_always
 from cluster.actors.meters import RayMeters, metrics_addresses
 from cluster.actors.names import SUPERVISOR, VERIFIER
@@ -34,14 +35,18 @@ from cluster.views import (
     BlockView,
     ChainTipView,
     ClusterView,
+    DealView,
     JobView,
     LogLine,
     LogQuery,
     MinerView,
     NodeView,
+    ProbeView,
     ProcessView,
+    ProviderView,
     ScaleView,
     SiteView,
+    StorageView,
     TransactionView,
 )
 from cluster.wallet.keystore import site_keystore
@@ -53,6 +58,7 @@ _CARE_S: Final = 0.2
 _SETTLED_CARE_S: Final = 1.0
 _ANSWER_S: Final = 5.0
 _KEY_BYTES: Final = 32
+_BATCH_CHUNKS: Final = 8
 
 _log = logging.getLogger("pouw.gateway")
 
@@ -81,6 +87,7 @@ class Gateway:
             chain_id=chain_id,
             params=params,
             desired=self._settings.miners,
+            storage_gb=self._settings.storage_gb,
             places=places,
             meters=RayMeters(role="gateway"),
         )
@@ -206,12 +213,44 @@ class Gateway:
             job_id=found.job_id, name=found.name, state_digest=digest.hex(), size_bytes=size_bytes, layout=layout
         )
 
-    async def weights(self, job: str) -> AsyncIterator[bytes]:
-        """The weights' bytes, chunk by chunk."""
+    async def weights(self, job: str, first: int, *, site_copy: bool) -> AsyncIterator[bytes]:
+        """The weights' bytes, chunk by chunk: from storage providers, if those keep them all."""
         info = await self.weights_info(job)
-        for index in range(chunk_count(info.size_bytes)):
-            chunk: bytes = await _ask("load_chunk", bytes.fromhex(info.state_digest), index)
-            yield chunk
+        plan = None if site_copy else await _ask("retrieval", bytes.fromhex(info.job_id))
+        if plan is not None:
+            async for chunk in read_from_providers(plan, first):
+                yield chunk
+            return
+        root, total = bytes.fromhex(info.state_digest), chunk_count(info.size_bytes)
+        for start in range(first, total, _BATCH_CHUNKS):
+            for chunk in await _ask("load_chunks", root, start, _BATCH_CHUNKS):
+                yield chunk
+
+    # storage
+
+    async def storage(self) -> StorageView:
+        """Kept artifacts in a few numbers."""
+        view, _, _ = await _ask("storage_views")
+        return cast("StorageView", view)
+
+    async def deals(self) -> tuple[DealView, ...]:
+        """Every deal."""
+        _, deals, _ = await _ask("storage_views")
+        return cast("tuple[DealView, ...]", deals)
+
+    async def providers(self) -> tuple[ProviderView, ...]:
+        """Every account that offers storage."""
+        _, _, providers = await _ask("storage_views")
+        return cast("tuple[ProviderView, ...]", providers)
+
+    async def probe(self, deal: str) -> tuple[ProbeView, ...]:
+        """Ask the holders of deals for a chunk."""
+        views: tuple[ProbeView, ...] = await _ask("probe_storage", deal)
+        return views
+
+    async def drain_storage(self, node: str) -> None:
+        """Have a machine's provider give away what it keeps."""
+        await self._care.storage.drain(node)
 
     async def logs(self, query: LogQuery, tail: int) -> tuple[LogLine, ...]:
         """The latest log lines."""

@@ -16,6 +16,11 @@ def coordinator_name(job_hex: str) -> str:
     return f"{_COORDINATOR}{job_hex}"
 
 
+def provider_name(address: str) -> str:
+    """The storage provider on the node with this address."""
+    return f"provider-{address.replace('.', '-').replace(':', '-')}"
+
+
 def job_of(name: str) -> str | None:
     """The job that a coordinator's name is about; None for other names."""
     return name.removeprefix(_COORDINATOR) if name.startswith(_COORDINATOR) else None

@@ -9,12 +9,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
 import ray
 
 from cluster.actors.loops import run_always
 from cluster.actors.meters import RayMeters
 from cluster.actors.names import VERIFIER, coordinator_name
 from cluster.actors.remote import Handle, cause_of, find_actor
+from cluster.actors.storage_duties import StorageDuties
+from cluster.actors.storage_front import StorageFront
 from cluster.actors.vigil import Heart
 from cluster.config import HomeLayout
 from cluster.errors import NotFoundError
@@ -26,7 +29,14 @@ from cluster.node.ports import Checkpoint, FlatState, JobOpening, JobProgress
 from cluster.node.site_views import account_view, block_view, job_view, miner_tallies, ordered_jobs, tip_view
 from cluster.node.supervisor import Fraud
 from cluster.node.training import Segments
-from cluster.views import AccountView, BlockView, ChainTipView, JobView, MinerTally
+from cluster.settings import SiteSettings
+from cluster.views import (
+    AccountView,
+    BlockView,
+    ChainTipView,
+    JobView,
+    MinerTally,
+)
 from cluster.wiring import open_supervisor
 from consensus.chain.acceptance import Candidate
 from consensus.crypto.signing import decode_signed
@@ -53,7 +63,7 @@ _PATIENCE: Final = 20
 _log = logging.getLogger("pouw.supervisor")
 
 
-class Supervisor:
+class Supervisor(StorageFront):
     """One committee member."""
 
     OPTIONS: Final[dict[str, Any]] = {
@@ -72,6 +82,8 @@ class Supervisor:
         self._files = JobFiles(node=parts.node, stores=parts.stores, artifacts=parts.artifacts)
         self._disputes = Disputes(node=parts.node, stores=parts.stores)
         self._chain = parts.stores.chain
+        settings = msgspec.json.decode(layout.settings_file.read_bytes(), type=SiteSettings)
+        self._storage = StorageDuties(parts, settings.provider_stake)
         self._meters = RayMeters(role="supervisor")
         self._deciding = asyncio.Lock()
         self._next_tip = asyncio.Event()
@@ -86,7 +98,8 @@ class Supervisor:
     async def start(self) -> None:
         """Start the loops; every method that somebody calls regularly does so too, so a restart needs no help."""
         if not self._loops:
-            self._loops = [run_always(self._audit_loop(), "audits"), run_always(self._duty_loop(), "duties")]
+            loops = {"audits": self._audit_loop(), "duties": self._duty_loop(), "storage": self._storage.run()}
+            self._loops = [run_always(loop, name) for name, loop in loops.items()]
 
     # transactions, rounds, blocks
 

@@ -25,14 +25,18 @@ from cluster.errors import (
 from cluster.views import (
     AccountView,
     BlockView,
+    DealView,
     ErrorView,
     JobView,
     LogLine,
     LogQuery,
     MinerView,
     NodeView,
+    ProbeView,
+    ProviderView,
     ScaleView,
     SiteView,
+    StorageView,
     TransactionView,
 )
 
@@ -116,14 +120,34 @@ class GatewayClient:
     def weights_info(self, job: str) -> WeightsInfo:
         return self._get(f"/v1/jobs/{job}/weights/info", WeightsInfo)
 
-    def weights(self, job: str) -> Iterator[bytes]:
-        """The state's bytes in chunks of at most 256 KiB, in order. A cut connection raises `UnreachableError`."""
-        with self._exchange("GET", f"/v1/jobs/{job}/weights") as answer:
+    def weights(self, job: str, first: int = 0, *, site_copy: bool = False) -> Iterator[bytes]:
+        """The state's bytes in pieces of at most 256 KiB, in order, from chunk `first` on.
+
+        A cut connection raises `UnreachableError`.
+        """
+        query = urlencode({"first": first, "site_copy": str(site_copy).lower()})
+        with self._exchange("GET", f"/v1/jobs/{job}/weights?{query}") as answer:
             _check(answer)
             while chunk := answer.read(_CHUNK_BYTES):
                 yield chunk
             if answer.length:
                 raise UnreachableError(f"the site stopped {answer.length} bytes before the end", code="cut-short")
+
+    def storage(self) -> StorageView:
+        return self._get("/v1/storage", StorageView)
+
+    def deals(self) -> tuple[DealView, ...]:
+        return self._get("/v1/storage/deals", tuple[DealView, ...])
+
+    def providers(self) -> tuple[ProviderView, ...]:
+        return self._get("/v1/storage/providers", tuple[ProviderView, ...])
+
+    def probe(self, deal: str = "") -> tuple[ProbeView, ...]:
+        """Ask the holders of all deals whose id begins so for a chunk; takes as long as the slowest of them."""
+        return _decode(self._ask("POST", f"/v1/storage/probe?{urlencode({'deal': deal})}"), tuple[ProbeView, ...])
+
+    def drain_storage(self, node: str) -> None:
+        self._ask("POST", f"/v1/storage/drain?{urlencode({'node': node})}")
 
     def logs(self, query: LogQuery | None = None, tail: int = 100) -> tuple[LogLine, ...]:
         wanted = msgspec.structs.asdict(query or LogQuery())

@@ -17,8 +17,9 @@ from cluster.api.encoding import (
 )
 from cluster.api.service import SiteService, Submission
 from cluster.control.capacity import MOST_MINERS
-from cluster.errors import NotFoundError
+from cluster.errors import NotFoundError, UsageError
 from cluster.views import LogQuery
+from consensus.primitives.digest import CHUNK_BYTES
 
 MAX_BLOCKS = 1_000
 MAX_LOG_LINES = 10_000
@@ -105,6 +106,34 @@ def ledger_routes(service: SiteService) -> APIRouter:
     return router
 
 
+def storage_routes(service: SiteService) -> APIRouter:
+    """Artifacts that providers keep."""
+    router = APIRouter(prefix="/v1/storage")
+
+    @router.get("")
+    async def storage() -> Response:
+        return json_response(await service.storage())
+
+    @router.get("/deals")
+    async def deals() -> Response:
+        return json_response(await service.deals())
+
+    @router.get("/providers")
+    async def providers() -> Response:
+        return json_response(await service.providers())
+
+    @router.post("/probe")
+    async def probe(deal: Annotated[str, Query(pattern="^[0-9a-f]{0,64}$")] = "") -> Response:
+        return json_response(await service.probe(deal))
+
+    @router.post("/drain")
+    async def drain(node: Annotated[str, Query(min_length=1, max_length=64)]) -> Response:
+        await service.drain_storage(node)
+        return json_response({"ok": True})
+
+    return router
+
+
 def job_routes(service: SiteService) -> APIRouter:
     """Jobs, and the bytes that go in and come out."""
     router = APIRouter(prefix="/v1")
@@ -128,16 +157,21 @@ def job_routes(service: SiteService) -> APIRouter:
         return json_response(await service.weights_info(job))
 
     @router.get("/jobs/{job}/weights")
-    async def weights(job: Job) -> Response:
+    async def weights(
+        job: Job, first: Annotated[int, Query(ge=0)] = 0, *, site_copy: Annotated[bool, Query()] = False
+    ) -> Response:
         info = await service.weights_info(job)
-        chunks = service.weights(job)
+        left = info.size_bytes - first * CHUNK_BYTES
+        if first and left <= 0:
+            raise UsageError(f"the weights of job {job} have no chunk {first}")
+        chunks = service.weights(job, first, site_copy=site_copy)
         # The first chunk is taken before the answer starts: what is wrong with the rest of the way shows up there, and
         # can still be said properly.
-        first = await anext(chunks, b"")
-        if not first and info.size_bytes:
+        chunk = await anext(chunks, b"")
+        if not chunk and info.size_bytes:
             raise NotFoundError(f"the site has no weights of job {job}", code="weights")
-        length = {"Content-Length": str(info.size_bytes)}
-        return StreamingResponse(_chain(first, chunks), headers=length, media_type=_OCTETS)
+        length = {"Content-Length": str(left)}
+        return StreamingResponse(_chain(chunk, chunks), headers=length, media_type=_OCTETS)
 
     return router
 

@@ -8,13 +8,17 @@ import msgspec
 from cluster.views import (
     AccountView,
     BlockView,
+    DealView,
     JobView,
     LogLine,
     LogQuery,
     MinerView,
     NodeView,
+    ProbeView,
+    ProviderView,
     ScaleView,
     SiteView,
+    StorageView,
     TransactionView,
 )
 
@@ -80,8 +84,25 @@ class SiteService(Protocol):
 
     async def weights_info(self, job: str) -> WeightsInfo: ...
 
-    def weights(self, job: str) -> AsyncIterator[bytes]:
-        """The state's bytes in 256 KiB chunks, in order."""
+    def weights(self, job: str, first: int, *, site_copy: bool) -> AsyncIterator[bytes]:
+        """The state's bytes in 256 KiB chunks, in order, from chunk `first` on.
+
+        They come from storage providers once those keep them all; `site_copy` asks for the site's own copy.
+        """
+        ...
+
+    async def storage(self) -> StorageView: ...
+
+    async def deals(self) -> tuple[DealView, ...]: ...
+
+    async def providers(self) -> tuple[ProviderView, ...]: ...
+
+    async def probe(self, deal: str) -> tuple[ProbeView, ...]:
+        """Ask the holders of all deals whose id begins so for a chunk."""
+        ...
+
+    async def drain_storage(self, node: str) -> None:
+        """Have the storage provider of a machine give away what it keeps."""
         ...
 
     async def logs(self, query: LogQuery, tail: int) -> tuple[LogLine, ...]: ...

@@ -2,7 +2,7 @@
 
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -18,7 +18,7 @@ LOGS_EXAMPLES = examples(
     "pouw logs", "pouw logs 3f2a --follow", "pouw logs --role miner --tail 20", "pouw logs 3f2a --round 17 --slot 2"
 )
 CANCEL_EXAMPLES = examples("pouw cancel 3f2a", "pouw cancel digits")
-FETCH_EXAMPLES = examples("pouw fetch 3f2a -o digits.safetensors")
+FETCH_EXAMPLES = examples("pouw fetch 3f2a -o digits.safetensors", "pouw fetch digits -o digits --as checkpoint")
 AUDIT_EXAMPLES = examples("pouw audit 3f2a --sample 0.1", "pouw audit 3f2a --sample 1 --json")
 
 
@@ -100,9 +100,19 @@ def cancel(job: JobName, key: KeyName = CLIENT_KEY, as_json: AsJson = False) -> 
 def fetch(
     job: JobName,
     output: Annotated[Path, typer.Option("--output", "-o", metavar="F.safetensors", help="Where to write them.")],
+    *,
+    form: Annotated[
+        Literal["safetensors", "checkpoint"], typer.Option("--as", help="One file, or a folder for Ray Train.")
+    ] = "safetensors",
+    site_copy: Annotated[
+        bool, typer.Option("--site-copy", help="The site's own copy, not that of the storage providers.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Fetch a job's weights, checked. Writes a safetensors file whose state digest is the chain's, or nothing."""
+    """Fetch a job's weights, checked. Writes a safetensors file whose state digest is the chain's, or nothing.
+
+    They come from the storage providers that keep them, from several at once. Run again, it goes on where it was cut.
+    """
     from cluster.cli.progress import open_display, transfer
     from cluster.client.connection import connect
     from cluster.client.download import fetch_weights
@@ -111,7 +121,9 @@ def fetch(
     client = connect(home_from_environment())
     job_id, digest = find_finished(client, job)
     with open_display(as_json) as display:
-        view = fetch_weights(client, job_id, digest, output, transfer(display, "fetching"))
+        view = fetch_weights(
+            client, job_id, digest, output, transfer(display, "fetching"), form=form, site_copy=site_copy
+        )
     show(view, as_json, lambda got: say(f"wrote {got.path} ({got.bytes:,} bytes), state digest {got.digest} checked"))
 
 

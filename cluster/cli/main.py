@@ -7,14 +7,14 @@ from typing import Annotated, Final
 
 import typer
 
-from cluster.cli import chain, demo, jobs, miners, site, version, wallet
+from cluster.cli import chain, demo, jobs, miners, site, storage, version, wallet
 from cluster.cli.failures import INTERRUPTED, describe
 from cluster.cli.options import examples, help_when_alone
 from cluster.cli.output import show_error
 from cluster.cli.quick import QuickGroup
 from cluster.errors import ExitCode
 
-_GROUPS: Final = (demo, site, jobs, miners, chain, wallet, version)
+_GROUPS: Final = (demo, site, jobs, miners, chain, storage, wallet, version)
 _COMPLETING: Final = "_POUW_COMPLETE"
 _ABOUT: Final = "Train models on machines that nobody has to trust: steps can be replayed, blocks are real work."
 _START: Final = examples(

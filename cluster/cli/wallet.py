@@ -1,4 +1,4 @@
-"""Commands about keys and credits: wallet new, wallet list, wallet show, wallet send."""
+"""Commands about keys and credits: wallet new, wallet list, wallet show, wallet send, wallet stake."""
 
 from typing import Annotated
 
@@ -12,6 +12,7 @@ from cluster.wallet.names import CLIENT_KEY
 NEW_EXAMPLES = examples("pouw wallet new", "pouw wallet new savings")
 LIST_EXAMPLES = examples("pouw wallet list")
 SHOW_EXAMPLES = examples("pouw wallet show", "pouw wallet show savings --json")
+STAKE_EXAMPLES = examples("pouw wallet stake 50", "pouw wallet stake 20 --out")
 SEND_EXAMPLES = examples("pouw wallet send savings 12.5", "pouw wallet send ADDRESS 100 --key savings")
 
 wallet = typer.Typer(help="Keys and credits.", callback=help_when_alone, invoke_without_command=True)
@@ -70,6 +71,25 @@ def send(
     units = parse_credits(amount)
     view = send_credits(connect(home), client_keystore(home), key, recipient, units)
     show(view, as_json, lambda sent: say(f"sent {sent.amount} credits to {sent.recipient} ({sent.transaction})"))
+
+
+@wallet.command("stake", epilog=STAKE_EXAMPLES)
+def stake(
+    amount: Annotated[str, typer.Argument(metavar="AMOUNT", help="Credits, with at most six decimal places.")],
+    *,
+    out: Annotated[bool, typer.Option("--out", help="Take so much back, as far as no piece has it locked.")] = False,
+    key: KeyName = CLIENT_KEY,
+    as_json: AsJson = False,
+) -> None:
+    """Move credits into your stake. It answers for the pieces that you keep for others."""
+    from cluster.client.connection import connect
+    from cluster.client.payments import move_stake
+    from cluster.credits import parse_credits
+    from cluster.wallet.keystore import client_keystore
+
+    home = home_from_environment()
+    view = move_stake(connect(home), client_keystore(home), key, parse_credits(amount), out=out)
+    show(view, as_json, lambda moved: say(f"{moved.stake} credits are staked now ({moved.transaction})"))
 
 
 def register(app: typer.Typer) -> None:

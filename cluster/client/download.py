@@ -1,14 +1,17 @@
 """Fetch a job's weights and believe nothing that does not hash to the state digest.
 
-The bytes stream into a temporary file beside the target while their leaves are hashed. Only when the root over the
+The bytes stream into a hidden file beside the target while their leaves are hashed. Only when the root over the
 leaves, bound to the layout, is the state digest, is the safetensors file written and moved into place.
 """
 
 import mmap
+import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Final, Literal, TypeAlias
+
+import msgspec
 
 from cluster.api.client import GatewayClient
 from cluster.api.service import WeightsInfo
@@ -18,6 +21,11 @@ from consensus.primitives.digest import CHUNK_BYTES, bulk_root, leaf_digest
 from consensus.primitives.integers import Digest
 from jobs.export import write_safetensors
 from jobs.layout import Layout, decode_layout
+
+Form: TypeAlias = Literal["safetensors", "checkpoint"]
+"""One file, or a folder that `ray.train.Checkpoint.from_directory` takes."""
+WEIGHTS_FILE: Final = "weights.safetensors"
+DESCRIPTION_FILE: Final = "pouw.json"
 
 
 class FetchView(View, frozen=True):
@@ -36,12 +44,20 @@ class WeightsError(ClusterError):
     code = "weights"
 
 
-def fetch_weights(
-    client: GatewayClient, job_id: str, state_digest: str, target: Path, report: Callable[[int, int], None]
+def fetch_weights(  # what is wanted, from whom, and how to tell
+    client: GatewayClient,
+    job_id: str,
+    state_digest: str,
+    target: Path,
+    report: Callable[[int, int], None],
+    *,
+    form: Form = "safetensors",
+    site_copy: bool = False,
 ) -> FetchView:
     """Fetch, check and write one job's weights. `report` is told (bytes so far, bytes in all).
 
-    `state_digest`: what the job's status names; what the weights' own description says must be the same.
+    `state_digest`: what the job's status names; what the weights' own description says must be the same. What came
+    before a connection was cut is kept beside the target, and the next call goes on from there.
 
     Raises:
         WeightsError: the bytes or their description are not what `state_digest` stands for; no file is left.
@@ -49,17 +65,33 @@ def fetch_weights(
     info = client.weights_info(job_id)
     layout = decode_layout(info.layout)
     _check_description(info, layout, state_digest)
-    _check_target(target)
-    with tempfile.TemporaryFile(dir=target.parent) as file:
-        leaves = _store(_chunks(client.weights(job_id)), file, info.size_bytes, report)
+    _check_target(target, form)
+    part = target.parent / f".{target.name}.{state_digest[:16]}.part"
+    with part.open("a+b") as file:
+        leaves = _leaves_so_far(file, info.size_bytes)
+        chunks = client.weights(job_id, len(leaves), site_copy=site_copy)
+        leaves += _store(_chunks(chunks), file, info.size_bytes, report)
         actual = bulk_root(leaves, file.tell(), layout.digest).hex()
         if actual != state_digest:
+            part.unlink()
             raise WeightsError(
                 f"the weights hash to {actual[:16]}..., the job's state digest is {state_digest[:16]}...",
                 hint="the site sent wrong bytes; try again, and look into its log: pouw logs",
             )
-        size_bytes = _export(file, target, layout, info)
+        size_bytes = _export(file, target, layout, info, form)
+    part.unlink()
     return FetchView(path=str(target), bytes=size_bytes, digest=state_digest)
+
+
+def _leaves_so_far(file: IO[bytes], size_bytes: int) -> list[Digest]:
+    """The leaves of what an earlier call left, whole chunks only; the file stands behind them."""
+    file.seek(0)
+    leaves: list[Digest] = []
+    while len(leaves) < size_bytes // CHUNK_BYTES and len(chunk := file.read(CHUNK_BYTES)) == CHUNK_BYTES:
+        leaves.append(leaf_digest(chunk))
+    file.truncate(len(leaves) * CHUNK_BYTES)
+    file.seek(0, os.SEEK_END)
+    return leaves
 
 
 def _check_description(info: WeightsInfo, layout: Layout, state_digest: str) -> None:
@@ -69,7 +101,9 @@ def _check_description(info: WeightsInfo, layout: Layout, state_digest: str) -> 
         raise WeightsError(f"the weights have {info.size_bytes} bytes, their layout says {layout.bytes}")
 
 
-def _check_target(target: Path) -> None:
+def _check_target(target: Path, form: Form) -> None:
+    if form == "checkpoint" and target.exists():
+        raise UsageError(f"{target} exists already", hint="name a folder that is to be made", code="output")
     if target.is_dir():
         raise UsageError(f"{target} is a folder", hint="name a file, such as weights.safetensors", code="output")
     if not target.parent.is_dir():
@@ -80,7 +114,7 @@ def _store(
     chunks: Iterable[bytes], file: IO[bytes], size_bytes: int, report: Callable[[int, int], None]
 ) -> list[Digest]:
     leaves: list[Digest] = []
-    done = 0
+    done = file.tell()
     for chunk in chunks:
         done += len(chunk)
         if done > size_bytes:
@@ -103,7 +137,21 @@ def _chunks(pieces: Iterable[bytes]) -> Iterator[bytes]:
         yield bytes(waiting)
 
 
-def _export(file: IO[bytes], target: Path, layout: Layout, info: WeightsInfo) -> int:
+def _export(file: IO[bytes], target: Path, layout: Layout, info: WeightsInfo, form: Form) -> int:
+    """Write the file, or a folder with it and a description, which appears when it is complete."""
+    if form == "safetensors":
+        return _write(file, target, layout, info)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as folder:
+        made = Path(folder) / "checkpoint"
+        made.mkdir()
+        size_bytes = _write(file, made / WEIGHTS_FILE, layout, info)
+        about = {"job": info.job_id, "name": info.name, "state_digest": info.state_digest}
+        (made / DESCRIPTION_FILE).write_bytes(msgspec.json.format(msgspec.json.encode(about)))
+        made.replace(target)
+    return size_bytes
+
+
+def _write(file: IO[bytes], target: Path, layout: Layout, info: WeightsInfo) -> int:
     file.flush()
     metadata = {"pouw.job": info.job_id, "pouw.name": info.name}
     if not info.size_bytes:

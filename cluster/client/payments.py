@@ -10,7 +10,13 @@ from cluster.credits import format_credits
 from cluster.errors import NotFoundError, UnreachableError, UsageError
 from cluster.views import View
 from cluster.wallet.keystore import Keystore
-from cluster.wallet.transactions import sign_cancel_job, sign_transfer
+from cluster.wallet.transactions import (
+    sign_cancel_job,
+    sign_close_deal,
+    sign_stake,
+    sign_transfer,
+    sign_unstake,
+)
 from consensus.primitives.encoding import encode
 from consensus.primitives.integers import Credits, Digest, PublicKey, Sequence
 
@@ -33,6 +39,22 @@ class SentView(View, frozen=True):
     transaction: str
     recipient: str
     amount: str
+
+
+class StakeView(View, frozen=True):
+    """A stake that the site has acknowledged."""
+
+    transaction: str
+    amount: str
+    stake: str
+    """What is staked now."""
+
+
+class CloseView(View, frozen=True):
+    """The end of a deal that the site has acknowledged."""
+
+    deal_id: str
+    transaction: str
 
 
 class CancelView(View, frozen=True):
@@ -80,6 +102,39 @@ def cancel_job(client: GatewayClient, keystore: Keystore, name: str, job_id: str
     chain_id, sequence = _next(client, signer.public_key)
     signed = sign_cancel_job(signer, chain_id, sequence=sequence, job=Digest(bytes.fromhex(job_id)))
     return CancelView(job_id=job_id, transaction=client.send_transaction(encode(signed)).transaction)
+
+
+def move_stake(
+    client: GatewayClient, keystore: Keystore, name: str, amount: Credits, *, out: bool = False
+) -> StakeView:
+    """Move credits between an account's balance and its stake: in, or, with `out`, back as far as it is not locked."""
+    signer = keystore.load(name)
+    chain_id, sequence = _next(client, signer.public_key)
+    sign = sign_unstake if out else sign_stake
+    sent = client.send_transaction(encode(sign(signer, chain_id, sequence=sequence, amount=amount)))
+    return StakeView(
+        transaction=sent.transaction,
+        amount=format_credits(amount),
+        stake=client.account(signer.public_key.hex()).stake,
+    )
+
+
+def close_deal(client: GatewayClient, keystore: Keystore, name: str, prefix: str) -> CloseView:
+    """End a deal that this key pays for.
+
+    Raises:
+        NotFoundError: no open deal, or several, have an id that begins so.
+    """
+    found = [deal.deal_id for deal in client.deals() if deal.deal_id.startswith(prefix) and deal.state == "open"]
+    if len(found) != 1:
+        raise NotFoundError(
+            f"{len(found)} open deals have an id that begins with {prefix[:64]!r}",
+            hint="list them with: pouw storage deals",
+        )
+    signer = keystore.load(name)
+    chain_id, sequence = _next(client, signer.public_key)
+    signed = sign_close_deal(signer, chain_id, sequence=sequence, deal=Digest(bytes.fromhex(found[0])))
+    return CloseView(deal_id=found[0], transaction=client.send_transaction(encode(signed)).transaction)
 
 
 def _next(client: GatewayClient, key: PublicKey) -> tuple[Digest, Sequence]:

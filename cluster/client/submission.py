@@ -11,6 +11,7 @@ from cluster.api.client import GatewayClient
 from cluster.api.service import ChainFacts, Submission
 from cluster.credits import format_credits, parse_credits
 from cluster.errors import ConflictError
+from cluster.storage_terms import storage_terms
 from cluster.views import JobView
 from cluster.wallet.transactions import sign_submit_job
 from consensus.crypto.keys import Signer
@@ -41,8 +42,8 @@ def submit_job(client: GatewayClient, signer: Signer, spec: JobSpec, watcher: Su
         DataError: the data is missing or does not fit the job.
     """
     facts = client.chain_facts()
-    reward = Credits(spec.reward * UNITS_PER_CREDIT)
-    _check_affordable(client, signer, reward)
+    terms = storage_terms(spec)
+    _check_affordable(client, signer, Credits(spec.reward * UNITS_PER_CREDIT + (terms.escrow if terms else 0)))
     _check_audited(facts, spec)
     prepared = prepare_dataset(spec, watcher.preparing)
     upload_segments(client, prepared, watcher.uploading)
@@ -69,8 +70,8 @@ def _check_affordable(client: GatewayClient, signer: Signer, reward: Credits) ->
     balance = parse_credits(client.account(signer.public_key.hex()).balance)
     if balance < reward:
         raise ConflictError(
-            f"the job offers {format_credits(reward)} credits, the account has {format_credits(balance)}",
-            hint="lower `reward` in the job file, or pay with another key (--key)",
+            f"the job costs {format_credits(reward)} credits, the account has {format_credits(balance)}",
+            hint="lower `reward` (or `storage`) in the job file, or pay with another key (--key)",
             code="funds",
         )
 
@@ -100,5 +101,6 @@ def _sign(
         slots=spec.train.slots,
         audit_ppm=spec.verify.audit_ppm,
         reward=Credits(spec.reward * UNITS_PER_CREDIT),
+        storage=storage_terms(spec),
     )
     return Submission(transaction=encode(signed), spec=canonical, manifest=encode(manifest))

@@ -14,6 +14,7 @@ from cluster.node.buffers import bytes_of
 from cluster.node.ports import Checkpoint, JobOpening
 from cluster.node.supervisor import NodeStores, SupervisorNode
 from cluster.node.training import Segments
+from cluster.storage_terms import storage_terms
 from cluster.views import JobView
 from consensus.chain.genesis import job_beacon
 from consensus.crypto.signing import decode_signed, open_signed
@@ -59,7 +60,8 @@ class JobFiles:
             raise UsageError(f"the job cannot be taken: {error}", code="job-spec") from error
         train = parsed.train
         promised = (bulk_digest(spec), dataset.root, train.rounds, train.slots, parsed.verify.audit_ppm)
-        if promised != (message.spec, message.dataset, message.rounds, message.slots, message.audit_ppm):
+        said = (message.spec, message.dataset, message.rounds, message.slots, message.audit_ppm)
+        if promised != said or storage_terms(parsed) != message.storage:
             raise UsageError("the job's transaction is not about this spec and dataset", code="job-spec")
         missing = [ref for part in _PARTS for ref in dataset.part(part) if not self.artifacts.has(ref.digest)]
         if missing:

@@ -44,6 +44,7 @@ from consensus.records.work import Metric, RoundCommit, SlotReport
 from consensus.replay.verdict import Outcome, Verdict
 from jobs.mining.templates import Template
 from storage.chain_store import ChainStore
+from storage.deal_store import DealStore
 from storage.job_store import JobStore
 from storage.mempool_store import MempoolStore
 from storage.report_store import ReportStore
@@ -71,6 +72,7 @@ class NodeStores:
     mempool: MempoolStore
     reports: ReportStore
     jobs: JobStore
+    deals: DealStore
 
 
 class SupervisorNode:

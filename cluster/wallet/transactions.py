@@ -3,6 +3,7 @@
 from consensus.crypto.keys import Signer
 from consensus.crypto.signing import Signed, sign
 from consensus.primitives.integers import Credits, Digest, Ppm, PublicKey, Sequence, Uint32, Uint63
+from consensus.records.storage import CloseDeal, Stake, StorageTerms, Unstake
 from consensus.records.transactions import CancelJob, SubmitJob, Transfer
 
 
@@ -25,8 +26,9 @@ def sign_submit_job(
     slots: Uint32,
     audit_ppm: Ppm,
     reward: Credits,
+    storage: StorageTerms | None = None,
 ) -> Signed:
-    """Pay `reward` for a job. The digest of what is returned is the job's id."""
+    """Pay `reward` for a job, and what `storage` costs. The digest of what is returned is the job's id."""
     job = SubmitJob(
         sequence=sequence,
         name=name,
@@ -36,6 +38,7 @@ def sign_submit_job(
         slots=slots,
         audit_ppm=audit_ppm,
         reward=reward,
+        storage=storage,
     )
     return sign(signer, chain_id, job)
 
@@ -43,3 +46,18 @@ def sign_submit_job(
 def sign_cancel_job(signer: Signer, chain_id: Digest, *, sequence: Sequence, job: Digest) -> Signed:
     """Stop a job that the signer has paid for."""
     return sign(signer, chain_id, CancelJob(sequence=sequence, job=job))
+
+
+def sign_stake(signer: Signer, chain_id: Digest, *, sequence: Sequence, amount: Credits) -> Signed:
+    """Move `amount` from the signer's balance to its stake."""
+    return sign(signer, chain_id, Stake(sequence=sequence, amount=amount))
+
+
+def sign_unstake(signer: Signer, chain_id: Digest, *, sequence: Sequence, amount: Credits) -> Signed:
+    """Move `amount` from the free part of the signer's stake to its balance."""
+    return sign(signer, chain_id, Unstake(sequence=sequence, amount=amount))
+
+
+def sign_close_deal(signer: Signer, chain_id: Digest, *, sequence: Sequence, deal: Digest) -> Signed:
+    """End a deal that the signer pays for."""
+    return sign(signer, chain_id, CloseDeal(sequence=sequence, deal=deal))

@@ -10,6 +10,7 @@ from jobs.spec.model import GptSpec, ModelSpec
 from jobs.spec.train import TrainSpec
 
 _PPM: Final = 1_000_000
+_MOST_PIECES: Final = 64
 
 
 class VerifySpec(Section):
@@ -36,17 +37,34 @@ class MinersSpec(Section):
         return self
 
 
-class ReplicasSpec(Section):
-    """Keep whole copies of the job's artifacts."""
+class KeepingSpec(Section):
+    """What the client pays for the keeping of the weights, and what is at stake for those who keep them."""
 
-    replicas: Annotated[int, Field(ge=1, le=64)] = 1
+    reward: Annotated[int, Field(ge=0, le=9_000_000_000_000)] = 1
+    """Whole credits for all pieces and proofs together."""
+    proofs: Annotated[int, Field(ge=1, le=1_000_000)] = 100
+    """So many times each provider has to prove that it still has its piece."""
+    collateral: Annotated[int, Field(ge=0, le=9_000_000_000)] = 1
+    """Whole credits that a provider loses for a piece that it fails to keep."""
 
 
-class ErasureSpec(Section):
-    """Keep `data` + `parity` pieces of the job's artifacts, any `data` of which are enough."""
+class ReplicasSpec(KeepingSpec):
+    """Keep whole copies of the weights."""
 
-    data: Annotated[int, Field(ge=1, le=128)]
-    parity: Annotated[int, Field(ge=1, le=128)]
+    replicas: Annotated[int, Field(ge=1, le=_MOST_PIECES)]
+
+
+class ErasureSpec(KeepingSpec):
+    """Keep `data` + `parity` pieces of the weights, any `data` of which are enough."""
+
+    data: Annotated[int, Field(ge=2, le=_MOST_PIECES - 1)]
+    parity: Annotated[int, Field(ge=1, le=_MOST_PIECES - 2)]
+
+    @model_validator(mode="after")
+    def _check_count(self) -> Self:
+        if self.data + self.parity > _MOST_PIECES:
+            raise contradiction("parity", f"data and parity together are more than {_MOST_PIECES} pieces")
+        return self
 
 
 def _which_storage(value: object) -> Literal["erasure", "replicas"]:
@@ -70,7 +88,8 @@ class JobSpec(Section):
     seed: Annotated[int, Field(ge=0, le=2**63 - 1)] = 0
     """Joins the start beacon in what seeds the job."""
     miners: MinersSpec = MinersSpec()
-    storage: StorageSpec = ReplicasSpec()
+    storage: StorageSpec | None = None
+    """How storage providers keep the weights when the job is completed; without it only the site itself does."""
     reward: Annotated[int, Field(ge=0, le=9_000_000_000_000)] = 0
     """Whole credits paid for the work."""
 

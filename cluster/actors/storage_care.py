@@ -1,0 +1,112 @@
+"""One storage provider on each machine of the site: started, watched over, started again."""
+
+import asyncio
+import logging
+import time
+from dataclasses import dataclass, field
+from typing import Final
+
+import ray
+
+from cluster.actors.names import provider_name
+from cluster.actors.nodes import Places
+from cluster.actors.provider import StorageProvider
+from cluster.actors.remote import Handle, cause_of, spawn
+from cluster.actors.vigil import Change, Gone, Vigil
+from cluster.control.heartbeats import Died, Patience
+from cluster.errors import NotFoundError
+from cluster.views import ProcessView
+from consensus.params import ConsensusParams
+from consensus.primitives.integers import PublicKey
+
+_START_S: Final = 120.0
+_LOOK_S: Final = 3.0
+_PATIENCE: Final = Patience(silent_s=10.0, dead_s=30.0)
+"""It seals at low priority, so on a busy machine it answers late."""
+
+_log = logging.getLogger("pouw.gateway")
+
+
+@dataclass(slots=True, kw_only=True)
+class ProviderRecord:
+    """One provider as the gateway knows it."""
+
+    handle: Handle
+    node: str
+    pid: int = 0
+    starting: asyncio.Task[None] | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class StorageCare:
+    """The providers of a site."""
+
+    chain_id: bytes
+    params: ConsensusParams
+    storage_gb: float | None
+    places: Places
+    vigil: Vigil
+    providers: dict[str, ProviderRecord] = field(default_factory=dict)
+    _looked_s: float = float("-inf")
+
+    def tend(self) -> None:
+        """Start a provider on every machine that has none. Those of machines that are gone end with them."""
+        if self.storage_gb == 0 or time.monotonic() - self._looked_s < _LOOK_S:
+            return
+        self._looked_s = time.monotonic()
+        for node in self.places.nodes():
+            name = provider_name(node.address)
+            if name not in self.providers and (node.is_head or node.is_admitted):
+                self._start(name, node.node_id, node.address)
+
+    def processes(self) -> list[ProcessView]:
+        """Those that have started."""
+        return [
+            ProcessView(role="provider", pid=record.pid, node=record.node, state="running")
+            for record in self.providers.values()
+            if record.pid
+        ]
+
+    def on_change(self, change: Change) -> None:
+        """A provider that died, or stayed silent for long, is ended; the next turn starts it again."""
+        record = self.providers.get(change.role)
+        if record is not None and isinstance(change, Died | Gone):
+            _log.warning("%s is gone, process %d", change.role, record.pid)
+            self._end(change.role)
+
+    async def drain(self, node: str) -> None:
+        """Have a machine's provider give away all it keeps. Raises NotFoundError."""
+        record = self.providers.get(provider_name(node))
+        if record is None:
+            known = ", ".join(sorted(record.node for record in self.providers.values())) or "none"
+            raise NotFoundError(f"no storage provider is on {node}", hint=f"those there are: {known}")
+        await record.handle.leave.remote()
+
+    def _start(self, name: str, node_id: str, address: str) -> None:
+        handle = spawn(
+            StorageProvider,
+            name,
+            options=StorageProvider.OPTIONS,
+            is_detached=True,
+            node_id=node_id,
+            chain_id=self.chain_id,
+            params=self.params,
+            storage_gb=self.storage_gb,
+        )
+        record = ProviderRecord(handle=handle, node=address)
+        record.starting = asyncio.create_task(self._await_start(name, record))
+        self.providers[name] = record
+
+    async def _await_start(self, name: str, record: ProviderRecord) -> None:
+        try:
+            key, record.pid, _ = await asyncio.wait_for(record.handle.hello.remote(), _START_S)
+        except (ray.exceptions.RayError, TimeoutError) as error:
+            _log.warning("%s did not start: %s", name, cause_of(error))
+            self._end(name)
+        else:
+            self.vigil.begin(name, record.handle, _PATIENCE, key=PublicKey(key))
+
+    def _end(self, name: str) -> None:
+        self.vigil.end(name)
+        record = self.providers.pop(name)
+        ray.kill(record.handle, no_restart=True)

@@ -1,0 +1,49 @@
+"""What storage providers, the gateway and people ask of a supervisor about kept artifacts: a part of its actor."""
+
+import asyncio
+
+from cluster.actors.storage_duties import PieceSources, RetrievalPlan, StorageDuties
+from cluster.node.storage_views import deal_views, provider_views, storage_view
+from cluster.node.storage_work import ProviderWork
+from cluster.views import DealView, ProbeView, ProviderView, StorageView
+from consensus.primitives.encoding import encode
+from consensus.primitives.integers import Digest, PublicKey
+
+
+class StorageFront:
+    """Forwards to StorageDuties. The actor that has this part sets `_storage`."""
+
+    _storage: StorageDuties
+
+    async def storage_work(self, provider: bytes, name: str) -> ProviderWork:
+        """What a storage provider is to do; `name` is its actor."""
+        return self._storage.work(PublicKey(provider), name)
+
+    async def storage_sources(self, deal: bytes) -> PieceSources:
+        """Where the pieces of a deal can be read."""
+        return self._storage.sources(Digest(deal))
+
+    async def piece_manifest(self, root: bytes) -> bytes:
+        """What a piece is made of, encoded."""
+        return encode(self._storage.desk.deals.load_manifest(Digest(root)))
+
+    async def load_chunks(self, root: bytes, first: int, count: int) -> list[bytes]:
+        """Some chunks of an artifact that is here."""
+        return await asyncio.to_thread(self._storage.kept.load_chunks, Digest(root), first, count)
+
+    async def retrieval(self, job: bytes) -> RetrievalPlan | None:
+        """How the weights of a job are read from providers; None while the site itself has to give them."""
+        return self._storage.retrieval(Digest(job))
+
+    async def report_source(self, deal: bytes, piece: int, term: int, reason: str) -> None:
+        """A holder did not hand out what it keeps."""
+        self._storage.desk.report_service(Digest(deal), piece, term, reason)
+
+    async def probe_storage(self, deal: str) -> tuple[ProbeView, ...]:
+        """Ask every holder of the deals whose id begins so for a chunk."""
+        return await self._storage.probe_all(deal)
+
+    async def storage_views(self) -> tuple[StorageView, tuple[DealView, ...], tuple[ProviderView, ...]]:
+        """Everything about storage."""
+        desk = self._storage.desk
+        return storage_view(desk), deal_views(desk), provider_views(desk)
