@@ -7,12 +7,12 @@ import numpy as np
 
 from benchmarks.workloads import Workload
 from cluster.genesis import site_params
-from cluster.settings import SiteSettings
 from cluster.node.buffers import bytes_of
 from cluster.node.miner import MinerNode
 from cluster.node.ports import FlatState, JobOpening
 from cluster.node.training import Segments
 from cluster.node.verifier import VerifierNode
+from cluster.settings import SiteSettings
 from consensus.crypto.keys import SecretKey
 from consensus.crypto.signing import sign
 from consensus.params import ConsensusParams

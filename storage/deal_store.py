@@ -1,4 +1,4 @@
-"""What a node keeps beside the chain about deals: what their pieces are made of, and which were once kept completely."""
+"""What a node keeps beside the chain about deals: what their pieces are made of, and which were once kept."""
 
 from consensus.primitives.encoding import encode
 from consensus.primitives.integers import Digest

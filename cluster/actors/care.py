@@ -72,7 +72,6 @@ class SiteCare:
             params=self.params,
             storage_gb=self.storage_gb,
             places=self.places,
-            vigil=self.vigil,
         )
         self.jobs = JobCare(home=self.home, chain_id=self.chain_id)
         self._gauges = SiteMeters(meters=self.meters)
@@ -249,10 +248,9 @@ class SiteCare:
             self.vigil.begin(name, handle, patience, is_at_home=True)
 
     def _on_change(self, change: Change) -> None:
-        """What follows for a miner or a provider. Every other role is killed by the vigil and started again by Ray."""
+        """What follows for a miner. Every other role is killed by the vigil and started again by Ray."""
         if isinstance(change, FellSilent):
             self.meters.add(HEARTBEATS_MISSED, role=change.role.partition("-")[0])
-        self.storage.on_change(change)
         miner = self.miners.get(change.role)
         if miner is None or miner.state in (MinerState.LOST, MinerState.EXCLUDED):
             return

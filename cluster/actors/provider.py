@@ -14,7 +14,6 @@ import ray
 from cluster.actors.names import SUPERVISOR
 from cluster.actors.nodes import own_address
 from cluster.actors.remote import Handle, cause_of, find_actor, require_actor
-from cluster.actors.vigil import Heart
 from cluster.config import home_from_environment
 from cluster.logs import configure_logging
 from cluster.node.piece_reader import read_copy, rebuild_shard
@@ -34,7 +33,7 @@ from storage.proofs.errors import ReplicaCorruptError
 from storage.replica_record import ReplicaState
 from storage.replica_store import ReplicaStore
 
-_TURN_S: Final = 0.5
+_RETRY_S: Final = 1.0
 _BUSY_S: Final = 1.0
 """So long it seals before it asks again whether a challenge is open."""
 _ANSWER_S: Final = 30.0
@@ -69,7 +68,6 @@ class StorageProvider:
         self._capacity = max(self._capacity, store.total_bytes())
         self._node = ProviderNode(key=key, chain_id=Digest(chain_id), params=params, store=store)
         self._name, self._address = name, own_address()
-        self._heart = Heart(key, Digest(chain_id), name)
         self._offered_s = float("-inf")
         self._is_leaving = False
         self._turn = 0
@@ -79,11 +77,6 @@ class StorageProvider:
     def hello(self) -> tuple[bytes, int, str]:
         """Public key, process id and node."""
         return self._node.public_key, os.getpid(), self._address
-
-    @ray.method(concurrency_group="control")
-    def beat(self, watch: bytes, question: int) -> bytes:
-        """A signed word that this process answers."""
-        return self._heart.beat(watch, question)
 
     @ray.method(concurrency_group="control")
     def leave(self) -> None:
@@ -104,18 +97,19 @@ class StorageProvider:
     # its own work
 
     def _work(self) -> None:
+        is_busy, height = True, 0
         while True:
-            is_busy = False
-            try:
-                work: ProviderWork = self._ask("storage_work", self._node.public_key, self._name)
+            try:  # unless there is something to do, it is told when the chain has a new block
+                held = -1 if is_busy else height
+                work: ProviderWork = self._ask("storage_work", self._node.public_key, self._name, held)
+                is_busy, height = False, work.height
                 self._offer(work)
                 self._node.keep_only({(task.deal, task.piece) for task in work.tasks})
                 for task in work.tasks:
                     is_busy |= self._tend(task)
             except ray.exceptions.RayError as error:
                 _log.warning("the supervisor does not answer: %s", cause_of(error))
-            if not is_busy:
-                time.sleep(_TURN_S)
+                time.sleep(_RETRY_S)
 
     def _offer(self, work: ProviderWork) -> None:
         """Stake what it has and offer its room; after a failure, or to leave, offer again."""

@@ -11,18 +11,16 @@ import ray
 from cluster.actors.names import provider_name
 from cluster.actors.nodes import Places
 from cluster.actors.provider import StorageProvider
-from cluster.actors.remote import Handle, cause_of, spawn
-from cluster.actors.vigil import Change, Gone, Vigil
-from cluster.control.heartbeats import Died, Patience
+from cluster.actors.remote import Handle, cause_of, find_actor, spawn
 from cluster.errors import NotFoundError
 from cluster.views import ProcessView
 from consensus.params import ConsensusParams
-from consensus.primitives.integers import PublicKey
 
 _START_S: Final = 120.0
 _LOOK_S: Final = 3.0
-_PATIENCE: Final = Patience(silent_s=10.0, dead_s=30.0)
-"""It seals at low priority, so on a busy machine it answers late."""
+_ASK_S: Final = 15.0
+_ANSWER_S: Final = 30.0
+"""It seals at low priority, so on a busy machine it answers late. Nobody waits for it but who fetches."""
 
 _log = logging.getLogger("pouw.gateway")
 
@@ -34,7 +32,7 @@ class ProviderRecord:
     handle: Handle
     node: str
     pid: int = 0
-    starting: asyncio.Task[None] | None = None
+    watching: asyncio.Task[None] | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -45,7 +43,6 @@ class StorageCare:
     params: ConsensusParams
     storage_gb: float | None
     places: Places
-    vigil: Vigil
     providers: dict[str, ProviderRecord] = field(default_factory=dict)
     _looked_s: float = float("-inf")
 
@@ -54,6 +51,8 @@ class StorageCare:
         if self.storage_gb == 0 or time.monotonic() - self._looked_s < _LOOK_S:
             return
         self._looked_s = time.monotonic()
+        for name in [name for name, record in self.providers.items() if record.pid and find_actor(name) is None]:
+            self._end(name)
         for node in self.places.nodes():
             name = provider_name(node.address)
             if name not in self.providers and (node.is_head or node.is_admitted):
@@ -66,13 +65,6 @@ class StorageCare:
             for record in self.providers.values()
             if record.pid
         ]
-
-    def on_change(self, change: Change) -> None:
-        """A provider that died, or stayed silent for long, is ended; the next turn starts it again."""
-        record = self.providers.get(change.role)
-        if record is not None and isinstance(change, Died | Gone):
-            _log.warning("%s is gone, process %d", change.role, record.pid)
-            self._end(change.role)
 
     async def drain(self, node: str) -> None:
         """Have a machine's provider give away all it keeps. Raises NotFoundError."""
@@ -94,19 +86,24 @@ class StorageCare:
             storage_gb=self.storage_gb,
         )
         record = ProviderRecord(handle=handle, node=address)
-        record.starting = asyncio.create_task(self._await_start(name, record))
+        record.watching = asyncio.create_task(self._watch(name, record))
         self.providers[name] = record
 
-    async def _await_start(self, name: str, record: ProviderRecord) -> None:
-        try:
-            key, record.pid, _ = await asyncio.wait_for(record.handle.hello.remote(), _START_S)
-        except (ray.exceptions.RayError, TimeoutError) as error:
-            _log.warning("%s did not start: %s", name, cause_of(error))
-            self._end(name)
-        else:
-            self.vigil.begin(name, record.handle, _PATIENCE, key=PublicKey(key))
+    async def _watch(self, name: str, record: ProviderRecord) -> None:
+        """Ask it now and then; one that does not answer is ended, and started again at the next turn."""
+        patience_s = _START_S
+        while self.providers.get(name) is record:
+            try:
+                _, record.pid, _ = await asyncio.wait_for(record.handle.hello.remote(), patience_s)
+            except (ray.exceptions.RayError, TimeoutError) as error:
+                _log.warning("%s does not answer: %s", name, str(cause_of(error)).partition("\n")[0])
+                self._end(name)
+                return
+            patience_s = _ANSWER_S
+            await asyncio.sleep(_ASK_S)
 
     def _end(self, name: str) -> None:
-        self.vigil.end(name)
-        record = self.providers.pop(name)
-        ray.kill(record.handle, no_restart=True)
+        record = self.providers.pop(name, None)
+        if record is not None:
+            _log.warning("%s is gone, process %d", name, record.pid)
+            ray.kill(record.handle, no_restart=True)

@@ -135,8 +135,9 @@ class StorageDuties:
         """Until it is cancelled."""
         while True:
             await asyncio.sleep(_TURN_S)
-            await asyncio.to_thread(self.kept.prepare_pieces)
-            self.kept.open_deals()
+            if self.kept.has_work:
+                await asyncio.to_thread(self.kept.prepare_pieces)
+                self.kept.open_deals()
             self.desk.tend()
             self.kept.drop_placed_shards(self.desk.deals.was_placed)
             for check in self.desk.checks_due():

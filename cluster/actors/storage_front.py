@@ -1,6 +1,8 @@
 """What storage providers, the gateway and people ask of a supervisor about kept artifacts: a part of its actor."""
 
 import asyncio
+from contextlib import suppress
+from typing import Final
 
 from cluster.actors.storage_duties import PieceSources, RetrievalPlan, StorageDuties
 from cluster.node.storage_views import deal_views, provider_views, storage_view
@@ -9,14 +11,24 @@ from cluster.views import DealView, ProbeView, ProviderView, StorageView
 from consensus.primitives.encoding import encode
 from consensus.primitives.integers import Digest, PublicKey
 
+_WAIT_S: Final = 5.0
+
 
 class StorageFront:
-    """Forwards to StorageDuties. The actor that has this part sets `_storage`."""
+    """Forwards to StorageDuties. The actor that has this part sets what it needs."""
 
     _storage: StorageDuties
+    _next_tip: asyncio.Event
+    """Set, and replaced, with each block."""
 
-    async def storage_work(self, provider: bytes, name: str) -> ProviderWork:
-        """What a storage provider is to do; `name` is its actor."""
+    async def storage_work(self, provider: bytes, name: str, held: int = -1) -> ProviderWork:
+        """What a storage provider is to do; `name` is its actor.
+
+        One that knows what there is at height `held` waits a little for the next block.
+        """
+        if held == self._storage.desk.node.chain.height:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._next_tip.wait(), _WAIT_S)
         return self._storage.work(PublicKey(provider), name)
 
     async def storage_sources(self, deal: bytes) -> PieceSources:

@@ -41,6 +41,11 @@ class KeptArtifacts:
         if amount and sponsor.balance >= amount:
             self._submit(Transfer(sequence=sponsor.sequence, recipient=provider, amount=amount))
 
+    @property
+    def has_work(self) -> bool:
+        """Whether some deal is to be opened."""
+        return any(job not in self._failed for job, _ in self._due())
+
     def prepare_pieces(self) -> None:
         """Make the pieces of weights whose deal is to be opened. Takes as long as reading them for every shard."""
         for job, account in self._due():

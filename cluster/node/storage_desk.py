@@ -33,6 +33,7 @@ from consensus.records.storage import (
 from consensus.storage.challenge import draw_chunks
 from consensus.storage.errors import SealError
 from consensus.storage.seal import Opening, Seal, check_opening, seal_passes
+from consensus.storage.sectors import replica_size
 from storage.deal_store import DealStore
 
 _log = logging.getLogger("pouw.supervisor")
@@ -72,6 +73,8 @@ class StorageDesk:
     _heard_s: dict[PublicKey, float] = field(default_factory=dict)
     _steps: dict[tuple[DealId, int, int, str], float] = field(default_factory=dict)
     """Since when each copy has been in its status."""
+    _late: dict[tuple[DealId, int], set[bytes]] = field(default_factory=dict)
+    """Who was given a piece before and did not deliver."""
 
     def heard(self, provider: PublicKey) -> None:
         """A provider asked for its work."""
@@ -170,6 +173,7 @@ class StorageDesk:
                     )
                 case Drop():
                     term = next(r.term for r in piece.replicas if r.provider == action.provider)
+                    self._late.setdefault((Digest(action.deal), action.piece), set()).add(action.provider)
                     message = DropPiece(deal=Digest(action.deal), piece=action.piece, term=term)
             self._submit(message)
 
@@ -182,21 +186,18 @@ class StorageDesk:
             self._submit(Pulse(height=view.next_height))
 
     def _providers(self) -> list[Provider]:
-        collateral = max((deal.collateral for _, deal in self._open_deals()), default=0)
+        accounts = {key: self.state.account(key) for key in self.state.providers}
         return [
             Provider(
                 key=key,
                 node=offer.node,
                 free_bytes=max(0, offer.capacity - offer.used),
                 silent_s=self.silent_s(key),
-                is_usable=self._is_usable(key, collateral) and not offer.suspended,
+                free_stake=accounts[key].free_stake,
+                is_usable=not accounts[key].excluded and not offer.suspended,
             )
             for key, offer in self.state.providers.items()
         ]
-
-    def _is_usable(self, provider: PublicKey, collateral: int) -> bool:
-        account = self.state.account(provider)
-        return not account.excluded and account.free_stake >= collateral
 
     def _plan_of(self, key: DealId, deal: LedgerDeal) -> Deal:
         pieces = tuple(self._piece_of(key, number, piece) for number, piece in enumerate(deal.pieces))
@@ -206,20 +207,22 @@ class StorageDesk:
             data_pieces=deal.data_pieces,
             pieces=pieces,
             passes=passes,
+            collateral=deal.collateral,
             has_origin=self.has_origin(key, deal),
         )
 
     def _piece_of(self, key: DealId, number: int, piece: LedgerPiece) -> Piece:
         holder, successor = piece.holder, piece.successor
         if holder is None:
-            return Piece(index=number, size=piece.size)
+            avoided = frozenset(self._late.get((key, number), ()))
+            return Piece(index=number, size=replica_size(piece.size), avoided=avoided)
         follows = None
         if successor is not None:
             since_s = self._since_s(key, number, successor)
             follows = Successor(provider=successor.provider, state=_STATES[successor.status], since_s=since_s)
         return Piece(
             index=number,
-            size=piece.size,
+            size=replica_size(piece.size),
             state=_STATES[holder.status],
             provider=holder.provider,
             since_s=self._since_s(key, number, holder),
