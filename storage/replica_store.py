@@ -250,6 +250,27 @@ class ReplicaStore:
         unwanted = [(each.deal, each.piece) for each in self.list_replicas() if (each.deal, each.piece) not in wanted]
         return tuple(name for name in unwanted if self.delete(*name))
 
+    def drop_damaged(self) -> tuple[PieceName, ...]:
+        """Remove every replica whose own record cannot be read any more, with all that belongs to it."""
+        names = []
+        for key, data in list(self._store.scan(schema.REPLICA)):
+            name = key[len(schema.REPLICA) :]
+            try:
+                decode_stored(data, Replica, name.hex())
+            except RecordCorruptError:
+                self._wipe(name)
+                names.append((Digest(name[:_DIGEST_BYTES]), int.from_bytes(name[_DIGEST_BYTES:], "big")))
+        return tuple(names)
+
+    def _wipe(self, name: bytes) -> None:
+        """Delete whatever is stored under a name; the record that lists it goes last."""
+        for prefix in (schema.REPLICA_CHUNK, schema.GROUP_ROOT, schema.REPLICA_MANIFEST, schema.REPLICA):
+            keys = [key for key, _ in self._store.scan(prefix + name)]
+            for start in range(0, len(keys), _BATCH_DELETES):
+                with self._store.atomic_batch() as batch:
+                    for key in keys[start : start + _BATCH_DELETES]:
+                        batch.delete(key)
+
     def end_deletions(self) -> int:
         """Go on with deletions that a killed process began; returns how many there were."""
         dropped = [decode_stored(data, Replica, key.hex()) for key, data in self._store.scan(schema.DROPPED_REPLICA)]

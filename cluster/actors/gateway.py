@@ -4,7 +4,6 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -213,13 +212,14 @@ class Gateway:
             job_id=found.job_id, name=found.name, state_digest=digest.hex(), size_bytes=size_bytes, layout=layout
         )
 
-    async def weights(self, job: str, first: int, *, site_copy: bool) -> AsyncIterator[bytes]:
+    async def weights(self, job: str, first: int, *, site_copy: bool) -> AsyncGenerator[bytes, None]:
         """The weights' bytes, chunk by chunk: from storage providers, if those keep them all."""
         info = await self.weights_info(job)
         plan = None if site_copy else await _ask("retrieval", bytes.fromhex(info.job_id))
         if plan is not None:
-            async for chunk in read_from_providers(plan, first):
-                yield chunk
+            async with aclosing(read_from_providers(plan, first)) as chunks:
+                async for chunk in chunks:
+                    yield chunk
             return
         root, total = bytes.fromhex(info.state_digest), chunk_count(info.size_bytes)
         for start in range(first, total, _BATCH_CHUNKS):

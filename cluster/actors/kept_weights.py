@@ -1,7 +1,8 @@
 """Streams a job's weights: from the storage providers that keep them, or from the site's own copy."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Sequence
+from contextlib import aclosing
 from functools import partial
 from typing import Final
 
@@ -9,13 +10,14 @@ import ray
 
 from cluster.actors.names import SUPERVISOR
 from cluster.actors.remote import cause_of, find_actor, require_actor
-from cluster.actors.storage_duties import RetrievalPlan
+from cluster.node.piece_reader import checked_chunks
 from cluster.node.retrieval import Holder, Retrieval
+from cluster.node.storage_answers import RetrievalPlan
 
 _ANSWER_S: Final = 20.0
 
 
-async def read_from_providers(plan: RetrievalPlan, first: int) -> AsyncIterator[bytes]:
+async def read_from_providers(plan: RetrievalPlan, first: int) -> AsyncGenerator[bytes, None]:
     """The chunks of an artifact under a deal, from chunk `first` on. Who fails is reported on the chain.
 
     Raises:
@@ -42,8 +44,9 @@ async def read_from_providers(plan: RetrievalPlan, first: int) -> AsyncIterator[
         on_fault=report,
     )
     try:
-        async for chunk in retrieval.chunks(first):
-            yield chunk
+        async with aclosing(retrieval.chunks(first)) as chunks:
+            async for chunk in chunks:
+                yield chunk
     finally:
         if reports:
             await asyncio.wait(reports, timeout=_ANSWER_S)
@@ -53,9 +56,9 @@ async def _load(name: str, deal: bytes, piece: int, first: int, count: int) -> S
     handle = find_actor(name)
     if handle is None:
         raise OSError("it is not there")
-    answer: Awaitable[Sequence[bytes]] = handle.load_plain.remote(deal, piece, first, count)
+    answer: Awaitable[object] = handle.load_plain.remote(deal, piece, first, count)
     try:
-        return await asyncio.wait_for(answer, _ANSWER_S)
+        return checked_chunks(await asyncio.wait_for(answer, _ANSWER_S))
     except (ray.exceptions.RayError, TimeoutError) as error:
         raise OSError(str(cause_of(error)).partition("\n")[0]) from error
 

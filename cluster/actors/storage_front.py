@@ -6,7 +6,7 @@ from typing import Final
 
 from cluster.actors.storage_duties import PieceSources, RetrievalPlan, StorageDuties
 from cluster.node.storage_views import deal_views, provider_views, storage_view
-from cluster.node.storage_work import ProviderWork
+from cluster.node.storage_work import PieceName, ProviderWork
 from cluster.views import DealView, ProbeView, ProviderView, StorageView
 from consensus.primitives.encoding import encode
 from consensus.primitives.integers import Digest, PublicKey
@@ -21,15 +21,15 @@ class StorageFront:
     _next_tip: asyncio.Event
     """Set, and replaced, with each block."""
 
-    async def storage_work(self, provider: bytes, name: str, held: int = -1) -> ProviderWork:
-        """What a storage provider is to do; `name` is its actor.
+    async def storage_work(self, provider: bytes, name: str, known: int, sealed: tuple[PieceName, ...]) -> ProviderWork:
+        """What a storage provider is to do; `name` is its actor, `sealed` what it has.
 
-        One that knows what there is at height `held` waits a little for the next block.
+        One that knows what there is at height `known` waits a little for the next block.
         """
-        if held == self._storage.desk.node.chain.height:
+        if known == self._storage.desk.node.chain.height:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._next_tip.wait(), _WAIT_S)
-        return self._storage.work(PublicKey(provider), name)
+        return self._storage.work(PublicKey(provider), name, sealed)
 
     async def storage_sources(self, deal: bytes) -> PieceSources:
         """Where the pieces of a deal can be read."""

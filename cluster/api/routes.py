@@ -1,6 +1,7 @@
 """One route for each method of `SiteService`. No decisions are made here."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from typing import Annotated
 
 import msgspec
@@ -176,7 +177,8 @@ def job_routes(service: SiteService) -> APIRouter:
     return router
 
 
-async def _chain(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    yield first
-    async for chunk in rest:
-        yield chunk
+async def _chain(first: bytes, rest: AsyncGenerator[bytes, None]) -> AsyncIterator[bytes]:
+    async with aclosing(rest):  # who reads no further stops what is read ahead
+        yield first
+        async for chunk in rest:
+            yield chunk

@@ -1,6 +1,6 @@
 """What the HTTP API asks of the site. The gateway implements it; tests may run the API over an in-memory one."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Protocol
 
 import msgspec
@@ -84,7 +84,7 @@ class SiteService(Protocol):
 
     async def weights_info(self, job: str) -> WeightsInfo: ...
 
-    def weights(self, job: str, first: int, *, site_copy: bool) -> AsyncIterator[bytes]:
+    def weights(self, job: str, first: int, *, site_copy: bool) -> AsyncGenerator[bytes, None]:
         """The state's bytes in 256 KiB chunks, in order, from chunk `first` on.
 
         They come from storage providers once those keep them all; `site_copy` asks for the site's own copy.

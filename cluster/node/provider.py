@@ -47,6 +47,14 @@ class ProviderNode:
         """Drop what the ledger does not ask this provider to keep any more; returns what was dropped."""
         return self._store.retain(wanted)
 
+    def drop_damaged(self) -> tuple[PieceName, ...]:
+        """Drop what cannot even be read any more; returns what was dropped."""
+        return self._store.drop_damaged()
+
+    def sealed_pieces(self) -> tuple[PieceName, ...]:
+        """What it could prove now, whether or not the ledger asks for it."""
+        return tuple((each.deal, each.piece) for each in self._store.list_replicas() if each.replica is not None)
+
     def progress(self, task: PieceTask) -> Replica | None:
         """How far a piece is received and sealed; None before it was begun."""
         return self._store.load(task.deal, task.piece) if self._store.has(task.deal, task.piece) else None
@@ -59,10 +67,6 @@ class ProviderNode:
     def receive(self, task: PieceTask, chunks: Iterable[bytes]) -> Replica:
         """Keep the piece's bytes from where receiving stopped. Raises as `ReplicaStore.put_chunks`."""
         return self._store.put_chunks(task.deal, task.piece, chunks)
-
-    def receive_again(self, task: PieceTask, chunks: Iterable[bytes]) -> Replica:
-        """Keep the piece's bytes from its beginning on, for a source that cannot begin anywhere else."""
-        return self._store.put_chunks(task.deal, task.piece, chunks, first=0)
 
     def seal(self, task: PieceTask) -> Iterator[SealProgress]:
         """Seal step by step, each of them stored; when the iterator ends the replica has its root."""

@@ -6,7 +6,7 @@ that sends something else, or nothing, is left out from then on and reported; wh
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -19,6 +19,9 @@ _BATCH_CHUNKS: Final = 8
 """Chunks asked for at a time: 2 MiB."""
 _AHEAD: Final = 4
 """Batches under way at the same time."""
+_PATIENCE_S: Final = 20.0
+"""So long it waits for holders that do not answer to come back, while there are too few others."""
+_AGAIN_S: Final = 1.0
 
 
 class RetrievalError(ClusterError):
@@ -55,9 +58,14 @@ class Retrieval:
     """Pieces that nobody can hand out, and why."""
     on_fault: Callable[[Holder, str], None] = lambda _holder, _reason: None
     """Told once of each holder that failed."""
+    patience_s: float = _PATIENCE_S
     _failed: dict[str, str] = field(default_factory=dict)
+    _silent: set[str] = field(default_factory=set)
+    """Of those, the ones that gave no answer: they may come back."""
+    _told: set[str] = field(default_factory=set)
+    _waited_s: float = 0.0
 
-    async def chunks(self, first: int = 0) -> AsyncIterator[bytes]:
+    async def chunks(self, first: int = 0) -> AsyncGenerator[bytes, None]:
         """The artifact's chunks in order, from chunk `first` on, each checked.
 
         Raises:
@@ -78,6 +86,7 @@ class Retrieval:
         finally:
             for task in waiting:
                 task.cancel()
+            await asyncio.gather(*waiting, return_exceptions=True)
 
     async def _batch(self, start: int) -> list[bytes]:
         if self.data_pieces == 1:
@@ -89,7 +98,8 @@ class Retrieval:
         while True:
             alive = self._alive()
             if not alive:
-                raise self._too_few()
+                await self._wait_for_more()
+                continue
             holder = alive[turn % len(alive)]
             chunks = await self._ask(holder, start)
             if chunks is not None:
@@ -102,7 +112,8 @@ class Retrieval:
         while len(got) < self.data_pieces:
             wanted = [holder for holder in self._alive() if holder.piece not in got]
             if len(wanted) + len(got) < self.data_pieces:
-                raise self._too_few()
+                await self._wait_for_more()
+                continue
             asked = wanted[: self.data_pieces - len(got)]
             for holder, chunks in zip(
                 asked, await asyncio.gather(*(self._ask(holder, stripe) for holder in asked)), strict=True
@@ -118,6 +129,7 @@ class Retrieval:
         try:
             chunks = list(await holder.load(index, len(leaves)))
         except OSError as error:
+            self._silent.add(holder.name)
             self._fail(holder, str(error) or "it does not answer")
             return None
         if len(chunks) != len(leaves):
@@ -133,9 +145,20 @@ class Retrieval:
         return [holder for holder in self.holders if holder.name not in self._failed]
 
     def _fail(self, holder: Holder, reason: str) -> None:
-        if holder.name not in self._failed:
-            self._failed[holder.name] = f"piece {holder.piece} on {holder.name}: {reason}"
+        self._failed[holder.name] = f"piece {holder.piece} on {holder.name}: {reason}"
+        if holder.name not in self._told:
+            self._told.add(holder.name)
             self.on_fault(holder, reason)
+
+    async def _wait_for_more(self) -> None:
+        """Give those that did not answer another chance. Raises RetrievalError when that was done for long."""
+        if self._waited_s >= self.patience_s or not self._silent:
+            raise self._too_few()
+        self._waited_s += _AGAIN_S
+        await asyncio.sleep(_AGAIN_S)
+        for name in self._silent:
+            self._failed.pop(name, None)
+        self._silent.clear()
 
     def _too_few(self) -> RetrievalError:
         lost = "; ".join([*self.missing, *self._failed.values()])

@@ -5,12 +5,13 @@ settling challenges in time, and blocks when nothing else makes any. All of it e
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from cluster.control.piece_placement import Provider
 from cluster.control.repair import Assign, Deal, Drop, Piece, PieceState, RepairLimits, Successor, plan_repairs
+from cluster.node.storage_work import PieceName, spare_pieces
 from cluster.node.supervisor import SupervisorNode
 from consensus.crypto.keys import Signer
 from consensus.crypto.signing import sign
@@ -73,16 +74,22 @@ class StorageDesk:
     _heard_s: dict[PublicKey, float] = field(default_factory=dict)
     _steps: dict[tuple[DealId, int, int, str], float] = field(default_factory=dict)
     """Since when each copy has been in its status."""
+    _sealed: dict[PublicKey, frozenset[PieceName]] = field(default_factory=dict)
     _late: dict[tuple[DealId, int], set[bytes]] = field(default_factory=dict)
     """Who was given a piece before and did not deliver."""
 
-    def heard(self, provider: PublicKey) -> None:
-        """A provider asked for its work."""
+    def heard(self, provider: PublicKey, sealed: Iterable[PieceName] = ()) -> None:
+        """A provider asked for its work, and said what it has sealed."""
         self._heard_s[provider] = self.clock_s()
+        self._sealed[provider] = frozenset(sealed)
 
     def silent_s(self, provider: PublicKey) -> float:
         """For how long a provider has not been heard of."""
         return self.clock_s() - self._heard_s.get(provider, float("-inf"))
+
+    def is_alive(self, provider: PublicKey) -> bool:
+        """Whether a provider was heard of lately."""
+        return self.silent_s(provider) <= self.limits.alive_s
 
     @property
     def state(self) -> LedgerState:
@@ -95,6 +102,7 @@ class StorageDesk:
             self._settle(key, deal)
             if not self.deals.was_placed(key) and all(p.holder and p.holder.is_active for p in deal.pieces):
                 self.deals.mark_placed(key)
+        self._give_back()
         self._repair()
         self._pulse()
 
@@ -156,6 +164,19 @@ class StorageDesk:
         is_over = chain.view.next_height > height + chain.view.params.deadline_blocks
         if is_over or all(holder is not None and holder.proved for holder in asked):
             self._submit(SettleChallenge(deal=key, height=height))
+
+    def _give_back(self) -> None:
+        """A vacant piece goes to a provider that still has it: one that came back after its time, for example."""
+        for provider, sealed in self._sealed.items():
+            offer = self.state.providers.get(provider)
+            if offer is None or offer.suspended or self.silent_s(provider) > self.limits.alive_s:
+                continue
+            for key, number in spare_pieces(self.state, sealed):
+                deal = self.state.deals[key]
+                piece = deal.pieces[number]
+                if any(replica.provider == provider for other in deal.pieces for replica in other.replicas):
+                    continue  # no provider keeps two pieces of a deal
+                self._submit(AssignPiece(deal=key, piece=number, term=piece.terms, provider=provider))
 
     def _repair(self) -> None:
         deals = [self._plan_of(key, deal) for key, deal in self._open_deals()]

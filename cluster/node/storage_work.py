@@ -1,7 +1,8 @@
 """What a supervisor tells a storage provider of its work."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import msgspec
 
@@ -9,6 +10,9 @@ from consensus.ledger.entries import Deal, Piece, Replica
 from consensus.ledger.state import LedgerState
 from consensus.primitives.integers import Digest, Height, PublicKey
 from consensus.records.storage import DealId
+
+PieceName: TypeAlias = tuple[Digest, int]
+"""Deal and piece."""
 
 
 class PieceTask(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,12 +50,45 @@ class ProviderWork(msgspec.Struct, frozen=True, kw_only=True):
     """None before its first offer."""
     suspended: bool
     tasks: tuple[PieceTask, ...]
+    spare: tuple[PieceName, ...] = ()
+    """What it has of pieces that nobody keeps now: it should not be dropped, the piece may come back to it."""
+
+
+def spare_pieces(state: LedgerState, held: Iterable[PieceName]) -> tuple[PieceName, ...]:
+    """Those of the pieces that an open deal wants and nobody keeps."""
+    deals = state.deals
+    return tuple(
+        (key, number)
+        for key, number in held
+        if (deal := deals.get(key)) is not None
+        and deal.is_open
+        and number < len(deal.pieces)
+        and deal.pieces[number].holder is None
+    )
+
+
+class PieceSources(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the bytes of a deal can be read now."""
+
+    has_origin: bool
+    """The supervisor itself hands out every piece by its root."""
+    holders: tuple[tuple[int, str], ...]
+    """Pieces, and the actors that keep them."""
+    roots: tuple[Digest, ...]
+    """Of all pieces."""
 
 
 def provider_work(
-    state: LedgerState, provider: PublicKey, height: Height, beacon: Callable[[Height], Digest | None]
+    state: LedgerState,
+    provider: PublicKey,
+    height: Height,
+    beacon: Callable[[Height], Digest | None],
+    held: Iterable[PieceName] = (),
 ) -> ProviderWork:
-    """What `state`, the ledger after all that waits for a block, asks of a provider. `height`: the last final block."""
+    """What `state`, the ledger after all that waits for a block, asks of a provider that has the pieces `held`.
+
+    `height`: the last final block.
+    """
     account, offer = state.account(provider), state.providers.get(provider)
     tasks = (_task(held, beacon) for held in replicas_of(state, provider))
     return ProviderWork(
@@ -62,6 +99,7 @@ def provider_work(
         offered_bytes=None if offer is None else offer.capacity,
         suspended=offer is not None and offer.suspended,
         tasks=tuple(tasks),
+        spare=spare_pieces(state, held),
     )
 
 

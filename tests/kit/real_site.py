@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 from cluster.api.client import GatewayClient
 from cluster.cli.starting import ask_to_stop
@@ -137,10 +137,12 @@ def running_site(
     miners: int,
     beacon: str | None = BEACON,
     head_miners: Literal["alone", "always", "never"] = "alone",
+    **settings_given: Any,
 ) -> Iterator[RealSite]:
-    """A site in `folder`, shut down at the end."""
+    """A site in `folder`, shut down at the end. No storage unless it is asked for: a provider costs memory."""
     home = HomeLayout(root=folder)
-    settings = SiteSettings(miners=miners, port=0, beacon=beacon, block_interval_s=1.0, head_miners=head_miners)
+    others = {"block_interval_s": 1.0, "storage_gb": 0.0, **settings_given}
+    settings = SiteSettings(miners=miners, port=0, beacon=beacon, head_miners=head_miners, **others)
     start_site(home, settings)
     try:
         yield RealSite(home=home, client=connect(home, {}))

@@ -10,6 +10,7 @@ from consensus.primitives.integers import ZERO_DIGEST, Digest
 from storage import schema
 from storage.artifact_manifest import Manifest
 from storage.errors import (
+    RecordCorruptError,
     ReplicaChunkError,
     ReplicaDamagedError,
     ReplicaMissingError,
@@ -20,6 +21,7 @@ from storage.errors import (
 )
 from storage.kv import KeyValueStore
 from storage.lmdb_kv import LmdbStore
+from storage.memory_kv import MemoryStore
 from storage.replica_record import ReplicaState
 from storage.replica_store import ReplicaStore
 from tests.kit.work import word
@@ -330,3 +332,19 @@ def test_piece_begun_again_while_its_old_replica_is_being_dropped(
     assert begun(replicas).load(DEAL, 0).received == 0
     assert [key for key, _ in store.scan(schema.REPLICA_CHUNK)] == []
     assert ReplicaStore(store).end_deletions() == 0
+
+
+def test_a_replica_whose_record_is_damaged_is_dropped_whole_and_alone() -> None:
+    memory = MemoryStore()
+    replicas = ReplicaStore(memory)
+    for number in range(2):
+        replicas.begin(DEAL, number, MANIFEST, 1)
+        replicas.put_chunks(DEAL, number, [DATA])
+    key = next(key for key, _ in memory.scan(schema.REPLICA))
+    memory.put(key, b"damage")
+    with pytest.raises(RecordCorruptError):
+        list(replicas.list_replicas())
+    assert replicas.drop_damaged() == ((DEAL, 0),)
+    assert [each.piece for each in replicas.list_replicas()] == [1]
+    assert not [key for key, _ in memory.scan(b"") if DEAL + schema.number_bytes(0) in key]
+    assert replicas.load_chunk(DEAL, 1, 0)

@@ -1,0 +1,89 @@
+"""What a supervisor answers when providers ask for work and for bytes, and fetchers for those who keep them."""
+
+from dataclasses import dataclass, field
+
+import msgspec
+
+from cluster.node.kept_artifacts import KeptArtifacts
+from cluster.node.storage_desk import StorageDesk
+from cluster.node.storage_work import PieceSources, ProviderWork, provider_work
+from consensus.primitives.integers import Credits, Digest, PublicKey
+from consensus.records.storage import DealId
+from consensus.records.transactions import JobId
+
+
+class RetrievalPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """How an artifact under a deal is read from its holders."""
+
+    deal: Digest
+    data_pieces: int
+    total_pieces: int
+    size: int
+    holders: tuple[tuple[int, int, str], ...]
+    """Piece, term of its assignment, actor."""
+    leaves: dict[int, tuple[Digest, ...]]
+    """Of the chunks of each piece."""
+    missing: tuple[str, ...] = ()
+    """Pieces that cannot be read now, and why, in words."""
+
+
+@dataclass(slots=True, kw_only=True)
+class StorageAnswers:
+    """Knows which actor speaks for which account."""
+
+    desk: StorageDesk
+    kept: KeptArtifacts
+    stake: Credits
+    """What a provider of this site is given to stake."""
+    _names: dict[PublicKey, str] = field(default_factory=dict)
+
+    def work(self, provider: PublicKey, name: str) -> ProviderWork:
+        """What a provider is to do. One that has nothing is given what it needs to stake, once."""
+        self._names[provider] = name
+        self.desk.heard(provider)
+        self.kept.sponsor(provider, self.stake)
+        chain = self.desk.node.chain
+        return provider_work(self.desk.state, provider, chain.height, chain.beacon)
+
+    def sources(self, key: DealId) -> PieceSources:
+        """Where a deal's bytes can be read. Who was silent lately is not worth asking."""
+        deal = self.desk.state.deals[key]
+        holders = (
+            (number, self.name_of(piece.holder.provider))
+            for number, piece in enumerate(deal.pieces)
+            if piece.holder is not None and piece.holder.is_active and self.desk.is_alive(piece.holder.provider)
+        )
+        roots = tuple(piece.root for piece in deal.pieces)
+        return PieceSources(has_origin=self.desk.has_origin(key, deal), holders=tuple(holders), roots=roots)
+
+    def retrieval(self, job: JobId) -> RetrievalPlan | None:
+        """How a job's weights are read from providers. None while the site itself has to give them."""
+        account = self.desk.state.jobs.get(job)
+        deal = None if account is None or account.deal is None else self.desk.state.deals.get(account.deal)
+        if account is None or account.deal is None or deal is None or not deal.is_open:
+            return None
+        if not self.desk.deals.was_placed(account.deal):
+            return None
+        holders, missing = [], []
+        for number, piece in enumerate(deal.pieces):
+            holder = piece.holder
+            if holder is None or not holder.is_active:
+                missing.append(f"piece {number} is {'vacant' if holder is None else holder.status.value}")
+            elif not self.desk.is_alive(holder.provider):
+                missing.append(f"piece {number} on {self.desk.state.providers[holder.provider].node} is silent")
+            else:
+                holders.append((number, holder.term, self.name_of(holder.provider)))
+        leaves = {number: self.desk.deals.load_manifest(deal.pieces[number].root).leaves for number, _, _ in holders}
+        return RetrievalPlan(
+            deal=account.deal,
+            data_pieces=deal.data_pieces,
+            total_pieces=len(deal.pieces),
+            size=deal.size,
+            holders=tuple(holders),
+            leaves=leaves,
+            missing=tuple(missing),
+        )
+
+    def name_of(self, provider: PublicKey) -> str:
+        """The actor of a provider, as far as it was heard of; else nothing."""
+        return self._names.get(provider, "")
