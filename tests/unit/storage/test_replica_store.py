@@ -338,7 +338,7 @@ def test_a_replica_whose_record_is_damaged_is_dropped_whole_and_alone() -> None:
     memory = MemoryStore()
     replicas = ReplicaStore(memory)
     for number in range(2):
-        replicas.begin(DEAL, number, MANIFEST, 1)
+        replicas.begin(DEAL, number, manifest_of(DATA), 1)
         replicas.put_chunks(DEAL, number, [DATA])
     key = next(key for key, _ in memory.scan(schema.REPLICA))
     memory.put(key, b"damage")
