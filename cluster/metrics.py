@@ -125,6 +125,21 @@ HEARTBEATS_MISSED: Final = Metric(
     says="Times that a process fell silent.",
 )
 
+STORAGE_PIECES: Final = Metric(
+    name="pouw_storage_pieces",
+    kind=Kind.GAUGE,
+    role="supervisor",
+    labels=("state",),
+    says="Pieces of open deals, by state: `active` or `missing`.",
+)
+STORAGE_PROOFS: Final = Metric(
+    name="pouw_storage_proofs",
+    kind=Kind.GAUGE,
+    role="supervisor",
+    labels=("outcome",),
+    says="Challenges and probes on the chain so far, by outcome: `passed` or `missed`.",
+)
+
 CATALOGUE: Final = (
     ROUNDS,
     SLOTS,
@@ -142,6 +157,8 @@ CATALOGUE: Final = (
     JOB_MINERS,
     UNSETTLED_ROUNDS,
     HEARTBEATS_MISSED,
+    STORAGE_PIECES,
+    STORAGE_PROOFS,
 )
 
 

@@ -163,9 +163,7 @@ class StorageDuties:
         if handle is None:
             return "it is not there"
         try:
-            chunks = checked_chunks(
-                await asyncio.wait_for(handle.load_plain.remote(key, number, index, 1), _ANSWER_S)
-            )
+            chunks = checked_chunks(await asyncio.wait_for(handle.load_plain.remote(key, number, index, 1), _ANSWER_S))
         except (ray.exceptions.RayError, TimeoutError, OSError) as error:
             return f"chunk {index}: {cause_of(error) or 'no answer'}"
         return "" if len(chunks) == 1 and leaf_digest(chunks[0]) == leaf else f"chunk {index} is not the piece's"
