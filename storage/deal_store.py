@@ -34,6 +34,10 @@ class DealStore:
             raise RecordMissingError("whole piece manifest", root.hex())
         return manifest
 
+    def has_manifest(self, root: Digest) -> bool:
+        """Whether it is known what the piece with this root is made of."""
+        return self._store.get(schema.piece_manifest_key(root)) is not None
+
     def mark_placed(self, deal: Digest) -> None:
         """All pieces of a deal were active at one time."""
         self._store.put(schema.placed_deal_key(deal), b"")

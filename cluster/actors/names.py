@@ -18,7 +18,7 @@ def coordinator_name(job_hex: str) -> str:
 
 def provider_name(address: str) -> str:
     """The storage provider on the node with this address."""
-    return f"provider-{address.replace('.', '-').replace(':', '-')}"
+    return "provider-" + "".join(c if c.isascii() and c.isalnum() else "-" for c in address)
 
 
 def job_of(name: str) -> str | None:

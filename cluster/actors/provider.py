@@ -90,7 +90,7 @@ class StorageProvider:
         return [encode(opening) for opening in self._node.open_chunks(Digest(deal), piece, indices)]
 
     def _work(self) -> None:
-        """One turn after the other. Without them the process is of no use, so it ends with them and is started again."""
+        """One turn after the other. A process without them would only seem to keep something: it ends with them."""
         try:
             while True:
                 try:
@@ -98,7 +98,7 @@ class StorageProvider:
                 except (OSError, StorageError) as error:
                     _log.warning("tried again in a second: %s", error)
                     time.sleep(_RETRY_S)
-        except BaseException:
+        except Exception:  # noqa: BLE001 - an actor's edge
             _log.critical("the provider's work ended: so does its process, to be started again", exc_info=True)
             os._exit(1)
 

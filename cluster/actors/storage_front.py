@@ -4,9 +4,10 @@ import asyncio
 from contextlib import suppress
 from typing import Final
 
-from cluster.actors.storage_duties import PieceSources, RetrievalPlan, StorageDuties
+from cluster.actors.storage_duties import StorageDuties
+from cluster.node.storage_answers import RetrievalPlan
 from cluster.node.storage_views import deal_views, provider_views, storage_view
-from cluster.node.storage_work import PieceName, ProviderWork
+from cluster.node.storage_work import PieceName, PieceSources, ProviderWork
 from cluster.views import DealView, ProbeView, ProviderView, StorageView
 from consensus.primitives.encoding import encode
 from consensus.primitives.integers import Digest, PublicKey
@@ -29,11 +30,11 @@ class StorageFront:
         if known == self._storage.desk.node.chain.height:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._next_tip.wait(), _WAIT_S)
-        return self._storage.work(PublicKey(provider), name, sealed)
+        return self._storage.answers.work(PublicKey(provider), name, sealed)
 
     async def storage_sources(self, deal: bytes) -> PieceSources:
         """Where the pieces of a deal can be read."""
-        return self._storage.sources(Digest(deal))
+        return self._storage.answers.sources(Digest(deal))
 
     async def piece_manifest(self, root: bytes) -> bytes:
         """What a piece is made of, encoded."""
@@ -45,7 +46,7 @@ class StorageFront:
 
     async def retrieval(self, job: bytes) -> RetrievalPlan | None:
         """How the weights of a job are read from providers; None while the site itself has to give them."""
-        return self._storage.retrieval(Digest(job))
+        return self._storage.answers.retrieval(Digest(job))
 
     async def report_source(self, deal: bytes, piece: int, term: int, reason: str) -> None:
         """A holder did not hand out what it keeps."""

@@ -8,7 +8,7 @@ from cluster.node.supervisor import NodeStores, SupervisorNode
 from consensus.crypto.keys import Signer
 from consensus.crypto.signing import sign
 from consensus.errors import InvalidTransactionError
-from consensus.ledger.entries import JobAccount, JobStatus
+from consensus.ledger.entries import Deal, JobAccount, JobStatus
 from consensus.primitives.encoding import Record, encode
 from consensus.primitives.integers import Credits, Digest, PublicKey
 from consensus.records.storage import DealId, KeepWeights, PieceRoot
@@ -70,12 +70,29 @@ class KeptArtifacts:
                 pieces = tuple(PieceRoot(root=shard.root, size=shard.size) for shard in shards)
                 self._submit(KeepWeights(job=job, size=whole.size, binding=whole.binding, pieces=pieces))
 
+    def adopt_deals(self) -> None:
+        """Know what the pieces of clients' own deals are made of, as far as they are about artifacts that are here."""
+        deals = self.stores.deals
+        for deal in self.node.pool.state.deals.values():
+            for root in {piece.root for piece in deal.pieces} if deal.is_open else ():
+                if not deals.has_manifest(root) and self.artifacts.has(root):
+                    deals.put_manifest(self.artifacts.load_manifest(root))
+
     def drop_placed_shards(self, was_placed: Callable[[DealId], bool]) -> None:
-        """Shards that providers keep are not needed here any more, nor are those of deals that are over."""
-        for key, deal in self.node.chain.view.state.deals.items():
-            if deal.data_pieces > 1 and (not deal.is_open or was_placed(key)):
-                for root in {piece.root for piece in deal.pieces}:
-                    self.artifacts.delete(root)
+        """Shards that providers keep are not needed here any more, nor are those of deals that are over.
+
+        Only shards that were made here: a client's own deal may name anything, such as the weights of others.
+        """
+        own = [(key, deal) for key, deal in self.node.chain.view.state.deals.items() if self._is_made_here(key, deal)]
+        done = {key for key, deal in own if not deal.is_open or was_placed(key)}
+        wanted = {piece.root for key, deal in own if key not in done for piece in deal.pieces}
+        for root in {piece.root for key, deal in own if key in done for piece in deal.pieces} - wanted:
+            if self.artifacts.has(root):
+                self.artifacts.delete(root)
+
+    def _is_made_here(self, key: DealId, deal: Deal) -> bool:
+        job = None if deal.job is None else self.node.chain.view.state.jobs.get(deal.job)
+        return deal.data_pieces > 1 and job is not None and job.deal == key
 
     def load_chunks(self, root: Digest, first: int, count: int) -> list[bytes]:
         """Some chunks of an artifact, in order. Raises StorageError."""

@@ -68,6 +68,7 @@ class PieceReader:
         size_bytes: int,
         sources: Mapping[int, PieceSource],
         leaves: Mapping[int, Sequence[Digest]],
+        *,
         first: int,
     ) -> Iterator[bytes]:
         """The chunks of a lost shard of an artifact of `size_bytes`, from chunk `first` on, out of any other shards.

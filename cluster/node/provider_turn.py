@@ -134,9 +134,7 @@ class ProviderTurns:
         if work.balance and work.offered_bytes is None:
             self._submit(self.node.sign(Stake(sequence=Sequence(sequence), amount=Credits(work.balance))))
             sequence += 1
-        self._submit(
-            self.node.sign(OfferStorage(sequence=Sequence(sequence), node=self.address, capacity=capacity))
-        )
+        self._submit(self.node.sign(OfferStorage(sequence=Sequence(sequence), node=self.address, capacity=capacity)))
 
     def _take(self, task: PieceTask) -> bool:
         """Receive a piece, then seal it for a while, then say so."""
@@ -173,7 +171,7 @@ class ProviderTurns:
             else:
                 code = ErasureCode.of(task.data_pieces, task.total_pieces)
                 known = {number: self._leaves_of(sources.roots[number]) for number in others}
-                yield from reader.rebuild_shard(code, task.piece, task.artifact_size, others, known, received)
+                yield from reader.rebuild_shard(code, task.piece, task.artifact_size, others, known, first=received)
         except NoSourceError:
             reader.failed.clear()  # whoever failed may do better the next time
             raise

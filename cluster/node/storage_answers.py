@@ -1,12 +1,13 @@
 """What a supervisor answers when providers ask for work and for bytes, and fetchers for those who keep them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import msgspec
 
 from cluster.node.kept_artifacts import KeptArtifacts
 from cluster.node.storage_desk import StorageDesk
-from cluster.node.storage_work import PieceSources, ProviderWork, provider_work
+from cluster.node.storage_work import PieceName, PieceSources, ProviderWork, provider_work, spare_pieces
 from consensus.primitives.integers import Credits, Digest, PublicKey
 from consensus.records.storage import DealId
 from consensus.records.transactions import JobId
@@ -37,13 +38,14 @@ class StorageAnswers:
     """What a provider of this site is given to stake."""
     _names: dict[PublicKey, str] = field(default_factory=dict)
 
-    def work(self, provider: PublicKey, name: str) -> ProviderWork:
-        """What a provider is to do. One that has nothing is given what it needs to stake, once."""
-        self._names[provider] = name
-        self.desk.heard(provider)
-        self.kept.sponsor(provider, self.stake)
+    def work(self, provider: PublicKey, name: str, sealed: Sequence[PieceName] = ()) -> ProviderWork:
+        """What a provider is to do that has sealed so much. One without credits is given what it has to stake, once."""
         chain = self.desk.node.chain
-        return provider_work(self.desk.state, provider, chain.height, chain.beacon)
+        spare = spare_pieces(self.desk.state, sealed)
+        self._names[provider] = name
+        self.desk.heard(provider, spare)
+        self.kept.sponsor(provider, self.stake)
+        return provider_work(self.desk.state, provider, chain.height, chain.beacon, spare)
 
     def sources(self, key: DealId) -> PieceSources:
         """Where a deal's bytes can be read. Who was silent lately is not worth asking."""

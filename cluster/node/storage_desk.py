@@ -176,6 +176,8 @@ class StorageDesk:
                 piece = deal.pieces[number]
                 if any(replica.provider == provider for other in deal.pieces for replica in other.replicas):
                     continue  # no provider keeps two pieces of a deal
+                if provider in self._late.get((key, number), ()):
+                    continue  # it said so before, and did not deliver
                 self._submit(AssignPiece(deal=key, piece=number, term=piece.terms, provider=provider))
 
     def _repair(self) -> None:
@@ -261,6 +263,8 @@ class StorageDesk:
         beacon = self.node.chain.beacon(replica.since)
         if replica.status is not ReplicaStatus.SEALED or replica.root is None or beacon is None:
             return None
+        if not self.deals.has_manifest(piece.root):
+            return None  # a client's deal about what this site does not have
         params = self.node.chain.view.params
         seal = Seal.for_piece(key, number, replica.provider, size=piece.size, floor_bytes=params.seal_floor_bytes)
         indices = draw_chunks(beacon, key, number, replica.provider, seal.chunk_count, params.seal_checks)

@@ -58,11 +58,11 @@ def spare_pieces(state: LedgerState, held: Iterable[PieceName]) -> tuple[PieceNa
     """Those of the pieces that an open deal wants and nobody keeps."""
     deals = state.deals
     return tuple(
-        (key, number)
+        (key, int(number))
         for key, number in held
         if (deal := deals.get(key)) is not None
         and deal.is_open
-        and number < len(deal.pieces)
+        and 0 <= number < len(deal.pieces)
         and deal.pieces[number].holder is None
     )
 
