@@ -15,10 +15,12 @@ import ray
 
 from cluster.actors.remote import Handle, cause_of, find_actor
 from cluster.credits import parse_credits
+from cluster.metrics import STORAGE_PIECES, STORAGE_PROOFS, Meters
 from cluster.node.kept_artifacts import KeptArtifacts
 from cluster.node.piece_reader import checked_chunks
 from cluster.node.storage_answers import StorageAnswers
 from cluster.node.storage_desk import SealCheck, StorageDesk
+from cluster.node.storage_views import storage_view
 from cluster.views import ProbeView
 from cluster.wiring import SupervisorParts, wall_clock_ms
 from consensus.errors import EncodingError
@@ -41,7 +43,7 @@ _log = logging.getLogger("pouw.supervisor")
 class StorageDuties:
     """Holds the desk, and asks providers for it."""
 
-    def __init__(self, parts: SupervisorParts, provider_stake: str) -> None:
+    def __init__(self, parts: SupervisorParts, provider_stake: str, meters: Meters) -> None:
         self.kept = KeptArtifacts(key=parts.key, node=parts.node, stores=parts.stores, artifacts=parts.artifacts)
         self.desk = StorageDesk(
             key=parts.key,
@@ -52,6 +54,7 @@ class StorageDuties:
             has_artifact=parts.artifacts.has,
         )
         self.answers = StorageAnswers(desk=self.desk, kept=self.kept, stake=parse_credits(provider_stake))
+        self._meters = meters
         self._probes = itertools.count()
         self._began_s = self._probed_s = time.monotonic()
         self._asking: dict[object, asyncio.Task[None]] = {}
@@ -65,6 +68,7 @@ class StorageDuties:
                 self.kept.open_deals()
             self.kept.adopt_deals()
             self.desk.tend()
+            self._measure()
             self.kept.drop_placed_shards(self.desk.deals.was_placed)
             for check in self.desk.checks_due():
                 self._ask(check, self._check(check))
@@ -84,6 +88,13 @@ class StorageDuties:
         del self._asking[what]
         if not task.cancelled() and task.exception() is not None:
             _log.error("asking a provider failed", exc_info=task.exception())
+
+    def _measure(self) -> None:
+        view = storage_view(self.desk)
+        self._meters.set(STORAGE_PIECES, view.pieces_active, state="active")
+        self._meters.set(STORAGE_PIECES, view.pieces_wanted - view.pieces_active, state="missing")
+        self._meters.set(STORAGE_PROOFS, view.proofs_passed, outcome="passed")
+        self._meters.set(STORAGE_PROOFS, view.proofs_failed, outcome="missed")
 
     async def _check(self, check: SealCheck) -> None:
         handle = find_actor(self.answers.name_of(check.provider))

@@ -83,8 +83,8 @@ class Supervisor(StorageFront):
         self._disputes = Disputes(node=parts.node, stores=parts.stores)
         self._chain = parts.stores.chain
         settings = msgspec.json.decode(layout.settings_file.read_bytes(), type=SiteSettings)
-        self._storage = StorageDuties(parts, settings.provider_stake)
         self._meters = RayMeters(role="supervisor")
+        self._storage = StorageDuties(parts, settings.provider_stake, self._meters)
         self._deciding = asyncio.Lock()
         self._next_tip = asyncio.Event()
         self._closing: dict[JobId, asyncio.Task[None]] = {}
