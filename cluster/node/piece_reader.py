@@ -73,14 +73,21 @@ class PieceReader:
     ) -> Iterator[bytes]:
         """The chunks of a lost shard of an artifact of `size_bytes`, from chunk `first` on, out of any other shards.
 
-        `leaves`: of the shards that `sources` have. Reads as many shards as the artifact has parts, if none fails.
+        `leaves`: of the shards that `sources` have. Reads as many shards as the artifact has parts, if none fails; of
+        the shard itself, if somebody still has it, only that.
 
         Raises:
             NoSourceError: too few are left.
         """
         row_bytes = code.data_shards * CHUNK_BYTES
         for start in range(first, -(-size_bytes // row_bytes), BATCH_CHUNKS):
-            shards = self._load_shards(code.data_shards, sources, leaves, start)
+            if lost in sources and sources[lost].name not in self.failed:
+                chunks = self._load(sources[lost], leaves[lost], start)
+                if chunks is not None:
+                    yield from chunks
+                    continue
+            others = {number: source for number, source in sources.items() if number != lost}
+            shards = self._load_shards(code.data_shards, others, leaves, start)
             end = min(size_bytes, (start + BATCH_CHUNKS) * row_bytes)
             yield from code.repair(shards, lost, end - start * row_bytes)
 

@@ -34,8 +34,8 @@ ALL_SLOTS_PPM = 1_000_000
 class NodeSite:
     """One supervisor, and what its clients, coordinator and miners send."""
 
-    def __init__(self, store: KeyValueStore | None = None, params: ConsensusParams = PARAMS) -> None:
-        self.genesis = make_genesis(params=params)
+    def __init__(self, store: KeyValueStore | None = None, params: ConsensusParams = PARAMS, **genesis: object) -> None:
+        self.genesis = make_genesis(params=params, **genesis)
         self.now_ms = self.genesis.time_ms + 1
         self.store = MemoryStore() if store is None else store
         self.stores = node_stores(self.store)
