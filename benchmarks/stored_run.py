@@ -5,7 +5,7 @@ from contextlib import closing
 from dataclasses import dataclass
 
 from cluster.config import HomeLayout
-from cluster.node.supervisor import open_message
+from cluster.node.messages import open_message
 from consensus.crypto.signing import decode_signed
 from consensus.primitives.encoding import decode
 from consensus.primitives.integers import Digest, Height

@@ -45,7 +45,7 @@ class SiteSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Credits each provider is given once."""
     storage_gb: Annotated[float, msgspec.Meta(ge=0, le=1e6)] | None = None
     """What each machine offers for the weights of others; none: a tenth of its free disk; 0: nothing."""
-    challenge_interval: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 12
+    challenge_interval: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 120
     """Blocks between two challenges of a deal; part of genesis."""
     seal_floor_mb: Annotated[int, msgspec.Meta(ge=0, le=65_536)] = 32
     """Sealing a piece takes the time of this many MiB at least; part of genesis. Small numbers are for tests: a seal

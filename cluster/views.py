@@ -273,6 +273,12 @@ class ProviderView(View, frozen=True):
     """Why it was or was not paid."""
 
 
+class DrainView(View, frozen=True):
+    """A machine that gives away what it keeps."""
+
+    node: str
+
+
 class ProbeView(View, frozen=True):
     """What asking a holder for a chunk of its piece came to."""
 

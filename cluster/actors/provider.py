@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import ray
@@ -25,7 +26,7 @@ from consensus.params import ConsensusParams
 from consensus.primitives.encoding import decode, encode
 from consensus.primitives.integers import Digest, PublicKey
 from storage.artifact_manifest import Manifest
-from storage.errors import StorageError
+from storage.errors import StorageCorruptError, StorageError
 from storage.replica_store import ReplicaStore
 
 _RETRY_S: Final = 1.0
@@ -56,7 +57,7 @@ class StorageProvider:
         free = shutil.disk_usage(folder).free
         capacity = int(free * _DISK_SHARE if storage_gb is None else storage_gb * _GB)
         key = site_keystore(home).load_or_create(name)
-        store = ReplicaStore.open(folder, quota_bytes=capacity)
+        store = _open_store(folder, capacity)
         self._node = ProviderNode(key=key, chain_id=Digest(chain_id), params=params, store=store)
         self._address = own_address()
         self._turns = ProviderTurns(
@@ -101,6 +102,18 @@ class StorageProvider:
         except Exception:  # noqa: BLE001 - an actor's edge
             _log.critical("the provider's work ended: so does its process, to be started again", exc_info=True)
             os._exit(1)
+
+
+def _open_store(folder: Path, quota_bytes: int) -> ReplicaStore:
+    """The provider's store. One that cannot be opened any more is put aside: nothing in it could be proved."""
+    try:
+        return ReplicaStore.open(folder, quota_bytes=quota_bytes)
+    except StorageCorruptError as error:
+        aside = folder.with_name(f"{folder.name}.damaged-{time.strftime('%Y%m%d-%H%M%S')}")
+        _log.error("%s; it is kept as %s, and an empty one is begun", error, aside)
+        folder.rename(aside)
+        folder.mkdir(mode=0o700)
+        return ReplicaStore.open(folder, quota_bytes=quota_bytes)
 
 
 @dataclass(frozen=True, slots=True)

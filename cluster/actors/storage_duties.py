@@ -30,7 +30,6 @@ from consensus.primitives.encoding import decode
 from consensus.primitives.integers import Digest
 from consensus.records.storage import DealId
 from consensus.storage.seal import Opening
-from storage.errors import StorageError
 
 _TURN_S: Final = 0.5
 _PROBE_EVERY_S: Final = 10.0
@@ -105,8 +104,8 @@ class StorageDuties:
                 handle.open_chunks.remote(check.deal, check.piece, check.indices), _OPENING_S
             )
             openings = [decode(data, Opening) for data in checked_chunks(answer)]
-        except (StorageError, EncodingError, ray.exceptions.RayTaskError) as error:
-            self.desk.refuse(check, str(cause_of(error)))
+        except EncodingError as error:
+            self.desk.refuse(check, str(error))
         except (ray.exceptions.RayError, TimeoutError) as error:
             _log.info("a seal could not be checked yet: %s", cause_of(error))
         except OSError as error:

@@ -64,12 +64,15 @@ def probe(
 @storage.command("drain", epilog=DRAIN_EXAMPLES)
 def drain(
     node: Annotated[str, typer.Argument(metavar="NODE", help="Address of the machine, as in: pouw storage providers.")],
+    as_json: AsJson = False,
 ) -> None:
     """Have a machine give away what it keeps. Its pieces go to others first; it is paid until they have them."""
     from cluster.client.connection import connect
+    from cluster.views import DrainView
 
     connect(home_from_environment()).drain_storage(node)
-    say(f"{node} takes no more pieces and gives away those it has; watch it with: pouw storage deals")
+    words = f"{node} takes no more pieces and gives away those it has; watch it with: pouw storage deals"
+    show(DrainView(node=node), as_json, lambda _: say(words))
 
 
 @storage.command("close", epilog=CLOSE_EXAMPLES)

@@ -67,29 +67,38 @@ def fetch_weights(  # what is wanted, from whom, and how to tell
     _check_description(info, layout, state_digest)
     _check_target(target, form)
     part = target.parent / f".{target.name}.{state_digest[:16]}.part"
-    with part.open("a+b") as file:
-        leaves = _leaves_so_far(file, info.size_bytes)
-        chunks = client.weights(job_id, len(leaves), site_copy=site_copy)
-        leaves += _store(_chunks(chunks), file, info.size_bytes, report)
-        actual = bulk_root(leaves, file.tell(), layout.digest).hex()
-        if actual != state_digest:
+    try:
+        with part.open("a+b") as file:
+            leaves = _leaves_so_far(file, info.size_bytes)
+            if file.tell() < info.size_bytes:
+                chunks = client.weights(job_id, len(leaves), site_copy=site_copy)
+                leaves += _store(_chunks(chunks), file, info.size_bytes, report)
+            actual = bulk_root(leaves, file.tell(), layout.digest).hex()
+            if actual != state_digest:
+                part.unlink()
+                raise WeightsError(
+                    f"the weights hash to {actual[:16]}..., the job's state digest is {state_digest[:16]}...",
+                    hint="the site sent wrong bytes; try again, and look into its log: pouw logs",
+                )
+            size_bytes = _export(file, target, layout, info, form)
+        part.unlink()
+    finally:
+        if part.exists() and part.stat().st_size < CHUNK_BYTES:  # the next call could not go on from there
             part.unlink()
-            raise WeightsError(
-                f"the weights hash to {actual[:16]}..., the job's state digest is {state_digest[:16]}...",
-                hint="the site sent wrong bytes; try again, and look into its log: pouw logs",
-            )
-        size_bytes = _export(file, target, layout, info, form)
-    part.unlink()
     return FetchView(path=str(target), bytes=size_bytes, digest=state_digest)
 
 
 def _leaves_so_far(file: IO[bytes], size_bytes: int) -> list[Digest]:
-    """The leaves of what an earlier call left, whole chunks only; the file stands behind them."""
+    """The leaves of the complete chunks that an earlier call left; the file stands behind them."""
     file.seek(0)
     leaves: list[Digest] = []
-    while len(leaves) < size_bytes // CHUNK_BYTES and len(chunk := file.read(CHUNK_BYTES)) == CHUNK_BYTES:
+    done = 0
+    while done < size_bytes and len(chunk := file.read(min(CHUNK_BYTES, size_bytes - done))) == min(
+        CHUNK_BYTES, size_bytes - done
+    ):
         leaves.append(leaf_digest(chunk))
-    file.truncate(len(leaves) * CHUNK_BYTES)
+        done += len(chunk)
+    file.truncate(done)
     file.seek(0, os.SEEK_END)
     return leaves
 

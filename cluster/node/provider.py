@@ -47,6 +47,10 @@ class ProviderNode:
         """Drop what the ledger does not ask this provider to keep any more; returns what was dropped."""
         return self._store.retain(wanted)
 
+    def drop(self, task: PieceTask) -> None:
+        """Keep a piece no longer: it is not what was sealed."""
+        self._store.delete(task.deal, task.piece)
+
     def drop_damaged(self) -> tuple[PieceName, ...]:
         """Drop what cannot even be read any more; returns what was dropped."""
         return self._store.drop_damaged()

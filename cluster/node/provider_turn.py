@@ -18,7 +18,7 @@ from consensus.primitives.integers import Credits, Digest, PublicKey, Sequence
 from consensus.records.storage import LeavePiece, OfferStorage, Stake
 from storage.artifact_manifest import Manifest
 from storage.erasure import ErasureCode
-from storage.errors import StorageError
+from storage.errors import ReplicaDamagedError, StorageError
 from storage.proofs.errors import ReplicaCorruptError
 from storage.replica_record import ReplicaState
 
@@ -94,6 +94,7 @@ class ProviderTurns:
         sealed = self.node.sealed_pieces()
         work = self.site.work(self.node.public_key, -1 if self._is_busy else self._height, sealed)
         self._is_busy, self._height = False, work.height
+        self.is_leaving |= any(task.leaving for task in work.tasks)  # as it said before it was started again
         self._offer(work)
         self.node.keep_only({(task.deal, task.piece) for task in work.tasks} | set(work.spare))
         for task in work.tasks:
@@ -105,7 +106,10 @@ class ProviderTurns:
     def _try(self, task: PieceTask, do: Callable[[PieceTask], bool]) -> bool:
         try:
             return do(task)
-        except (StorageError, ReplicaCorruptError, NoSourceError, ValueError) as error:
+        except (ReplicaDamagedError, ReplicaCorruptError) as error:
+            _log.error("piece %d is dropped: %s", task.piece, error, extra={"deal": task.deal.hex()})
+            self.node.drop(task)
+        except (StorageError, NoSourceError, ValueError) as error:
             _log.warning("piece %d: %s", task.piece, error, extra={"deal": task.deal.hex()})
         return False
 
@@ -131,7 +135,7 @@ class ProviderTurns:
         if self.clock_s() - self._offered_s < _REOFFER_S or (work.offered_bytes is None and not capacity):
             return
         self._offered_s, sequence = self.clock_s(), work.sequence
-        if work.balance and work.offered_bytes is None:
+        if work.balance and capacity:
             self._submit(self.node.sign(Stake(sequence=Sequence(sequence), amount=Credits(work.balance))))
             sequence += 1
         self._submit(self.node.sign(OfferStorage(sequence=Sequence(sequence), node=self.address, capacity=capacity)))

@@ -4,7 +4,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from cluster.credits import format_credits
-from cluster.node.supervisor import SupervisorNode, open_message
+from cluster.node.messages import open_message
+from cluster.node.supervisor import SupervisorNode
 from cluster.views import AccountView, BlockView, ChainTipView, JobView, MinerTally
 from consensus.crypto.signing import decode_signed
 from consensus.ledger.entries import JobAccount, JobStatus

@@ -54,6 +54,18 @@ class ProviderWork(msgspec.Struct, frozen=True, kw_only=True):
     """What it has of pieces that nobody keeps now: it should not be dropped, the piece may come back to it."""
 
 
+def has_open_challenge(state: LedgerState, height: Height) -> bool:
+    """Whether some provider has still to answer a challenge of a block up to `height`."""
+    if not state.totals.open_deals:
+        return False
+    return any(
+        deal.is_challenged(piece) and piece.holder is not None and not piece.holder.proved
+        for deal in state.deals.values()
+        if deal.is_open and deal.challenge_height is not None and deal.challenge_height <= height
+        for piece in deal.pieces
+    )
+
+
 def spare_pieces(state: LedgerState, held: Iterable[PieceName]) -> tuple[PieceName, ...]:
     """Those of the pieces that an open deal wants and nobody keeps."""
     deals = state.deals

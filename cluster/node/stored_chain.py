@@ -11,8 +11,8 @@ from typing import Self
 
 from cluster.config import HomeLayout
 from cluster.errors import ConflictError, NotFoundError
+from cluster.node.messages import open_message
 from cluster.node.round_history import FirstReports, first_reports
-from cluster.node.supervisor import open_message
 from consensus.chain.acceptance import check_block
 from consensus.chain.genesis import genesis_beacon, genesis_state
 from consensus.chain.view import ChainView, advance_view, open_view

@@ -7,7 +7,7 @@ comes back as a verdict; until then nothing counts.
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, cast
+from typing import Final
 
 from cluster.control.audits import SlotRef
 from cluster.control.pacing import RoundPace
@@ -16,7 +16,9 @@ from cluster.control.slots import MinerId
 from cluster.logs import about
 from cluster.node.chain_service import ChainService
 from cluster.node.mempool import Mempool
+from cluster.node.messages import open_message
 from cluster.node.ports import JobProgress
+from cluster.node.storage_work import has_open_challenge
 from cluster.node.tallies import Tallies
 from cluster.node.work_memory import WorkMemory, accused_report
 from consensus.chain.acceptance import Candidate, assemble_template, judge
@@ -25,9 +27,9 @@ from consensus.crypto.signing import Signed, decode_signed, sign
 from consensus.errors import InvalidBlockError, InvalidTransactionError, Reject, RejectedError
 from consensus.ledger.entries import JobAccount, JobStatus
 from consensus.ledger.state import has_open_work
-from consensus.ledger.transition import TRANSACTION_KINDS, OpenTransaction, open_transaction
+from consensus.ledger.transition import OpenTransaction, open_transaction
 from consensus.mechanisms.authority.seal import seal_header
-from consensus.primitives.encoding import Record, decode, decode_any, encode
+from consensus.primitives.encoding import Record, decode, encode
 from consensus.primitives.integers import Digest, Height, PublicKey, TimeMs
 from consensus.records.block import Block, Header
 from consensus.records.genesis import Genesis
@@ -330,8 +332,14 @@ class SupervisorNode:
 
     def _is_quiet(self) -> bool:
         view = self.chain.view
-        is_old = self._clock_ms() - view.tip_time_ms >= self._pace.quiet_after_ms(view.params.quiet_after_ms)
-        return is_old or not has_open_work(view.state) or not has_open_work(self.pool.state)
+        age_ms, least_ms = self._clock_ms() - view.tip_time_ms, view.params.quiet_after_ms
+        if has_open_challenge(self.pool.state, self.chain.height):  # whose deadline counts blocks: in equal steps
+            return age_ms >= least_ms
+        return (
+            age_ms >= self._pace.quiet_after_ms(least_ms)
+            or not has_open_work(view.state)
+            or not has_open_work(self.pool.state)
+        )
 
     def _append(self, candidate: Candidate) -> None:
         self.chain.append(candidate, [self.chain.endorse(self._key, candidate.block)])
@@ -394,8 +402,3 @@ class SupervisorNode:
                 self._add_final([message], Height(height), {})
         for message in self.pool.all_messages():
             self.memory.note(message)
-
-
-def open_message(envelope: Signed) -> Transaction:
-    """The body of an envelope that is known to hold a transaction. Raises EncodingError."""
-    return cast("Transaction", decode_any(envelope.body, TRANSACTION_KINDS, "Transaction"))

@@ -42,7 +42,7 @@ class KeepingSpec(Section):
 
     reward: Annotated[int, Field(ge=0, le=9_000_000_000_000)] = 1
     """Whole credits for all pieces and proofs together."""
-    proofs: Annotated[int, Field(ge=1, le=1_000_000)] = 100
+    proofs: Annotated[int, Field(ge=1, le=1_000_000)] = 4_320
     """So many times each provider has to prove that it still has its piece."""
     collateral: Annotated[int, Field(ge=0, le=9_000_000_000)] = 1
     """Whole credits that a provider loses for a piece that it fails to keep."""

@@ -1,6 +1,6 @@
 """A site in memory: `SiteService` with a ledger of a few lines, for tests of API, client and command line."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 
 import msgspec
@@ -14,14 +14,19 @@ from cluster.views import (
     BlockView,
     ChainTipView,
     ClusterView,
+    DealView,
     JobView,
     LogLine,
     LogQuery,
     MinerView,
     NodeView,
+    PieceView,
+    ProbeView,
     ProcessView,
+    ProviderView,
     ScaleView,
     SiteView,
+    StorageView,
     TransactionView,
 )
 from consensus.crypto.signing import Signed, check_signature, decode_signed, open_signed
@@ -29,6 +34,7 @@ from consensus.errors import InvalidTransactionError, Reject
 from consensus.primitives.digest import CHUNK_BYTES, bulk_digest
 from consensus.primitives.encoding import decode, encode
 from consensus.primitives.integers import Credits, Digest
+from consensus.records.storage import CloseDeal, Stake, Unstake
 from consensus.records.transactions import CancelJob, SubmitJob, Transfer
 from jobs.data.manifest import PARTS, DatasetManifest
 from jobs.layout import derive_layout, state_digest
@@ -69,6 +75,45 @@ JOB = JobView(
     metrics={"accuracy": 0.97},
     state_digest=STATE_DIGEST,
 )
+DEAL_ID = "3f2a" + "1" * 60
+DEAL = DealView(
+    deal_id=DEAL_ID,
+    job_id=JOB_ID,
+    name="digits",
+    state="open",
+    root=STATE_DIGEST,
+    bytes=302_000,
+    scheme="2 copies",
+    needed=1,
+    active=1,
+    pieces=(
+        PieceView(piece=0, state="active", provider="ab" * 32, node="10.0.0.7", strikes=1),
+        PieceView(piece=1, state="vacant"),
+    ),
+    escrow="0.5",
+    paid="0.25",
+    proofs_left=50,
+    next_challenge=40,
+    reason="piece 1: no provider without a piece of this deal has 302016 bytes free",
+)
+PROVIDER = ProviderView(
+    provider="ab" * 32,
+    node="10.0.0.7",
+    state="keeps",
+    capacity_bytes=10**9,
+    used_bytes=302_016,
+    stake="100",
+    locked="1",
+    proofs=50,
+    strikes=1,
+    paid="0.25",
+    slashed="0",
+    reason="paid for 50 proofs; 1 challenges or probes were missed and not paid",
+)
+STORAGE = StorageView(
+    artifacts=1, providers=1, proofs_passed=50, proofs_failed=1, pieces_active=1, pieces_wanted=2, reasons=("3f2a: no",)
+)
+PROBE = ProbeView(deal_id=DEAL_ID, piece=0, provider="ab" * 32, served=True)
 LINES = tuple(
     LogLine(time=f"12:00:0{n}", role="miner", level="info", message=f"line {n}", job=JOB_ID) for n in range(5)
 )
@@ -108,6 +153,15 @@ class MemorySite:
     lines: tuple[LogLine, ...] = LINES
     ahead_ms: int = 0
     """How far blocks are ahead of where they should be in time."""
+    stakes: dict[str, int] = field(default_factory=dict)
+    kept: tuple[DealView, ...] = (DEAL,)
+    offers: tuple[ProviderView, ...] = (PROVIDER,)
+    probes: tuple[ProbeView, ...] = (PROBE,)
+    drained: list[str] = field(default_factory=list)
+    cut_after: int | None = None
+    """So many chunks of weights are sent, then the connection is cut."""
+    asked_for: list[tuple[int, bool]] = field(default_factory=list)
+    """From which chunk on weights were asked for, and whether for the site's own copy."""
 
     async def status(self, job: str | None) -> SiteView:
         self._fail()
@@ -140,7 +194,10 @@ class MemorySite:
     async def account(self, address: str) -> AccountView:
         balance = self.balances.get(address, Credits(0))
         return AccountView(
-            address=address, balance=format_credits(balance), stake="0", sequence=self.sequences.get(address, 0)
+            address=address,
+            balance=format_credits(balance),
+            stake=format_credits(Credits(self.stakes.get(address, 0))),
+            sequence=self.sequences.get(address, 0),
         )
 
     async def blocks(self, start: int, count: int) -> tuple[BlockView, ...]:
@@ -150,13 +207,25 @@ class MemorySite:
     async def send_transaction(self, data: bytes) -> TransactionView:
         signed = decode_signed(data)
         check_signature(signed, CHAIN_ID)
-        body = msgspec.msgpack.decode(signed.body, type=Transfer | CancelJob)
+        body = msgspec.msgpack.decode(signed.body, type=Transfer | CancelJob | Stake | Unstake | CloseDeal)
         self._count(signed, body.sequence)
-        if isinstance(body, Transfer):
-            self._pay(signed, body.amount)
-            self.balances[body.recipient.hex()] = Credits(self.balances.get(body.recipient.hex(), 0) + body.amount)
-        else:
-            self.jobs[body.job.hex()] = msgspec.structs.replace(self.jobs[body.job.hex()], state="cancelled")
+        match body:
+            case Transfer():
+                self._pay(signed, body.amount)
+                self._give(body.recipient.hex(), body.amount)
+            case Stake():
+                self._pay(signed, body.amount)
+                self._stake(signed, body.amount)
+            case Unstake():
+                self._stake(signed, -body.amount)
+                self._give(signed.signer.hex(), body.amount)
+            case CancelJob():
+                self.jobs[body.job.hex()] = msgspec.structs.replace(self.jobs[body.job.hex()], state="cancelled")
+            case CloseDeal():
+                self.kept = tuple(
+                    msgspec.structs.replace(deal, state="closed") if deal.deal_id == body.deal.hex() else deal
+                    for deal in self.kept
+                )
         return TransactionView(transaction=signed.digest.hex())
 
     async def has_artifact(self, digest: str) -> bool:
@@ -178,7 +247,7 @@ class MemorySite:
                 if segment.digest.hex() not in self.artifacts:
                     raise ConflictError("a segment is missing", code="segment")
         self._count(signed, job.sequence)
-        self._pay(signed, job.reward)
+        self._pay(signed, job.reward + (job.storage.escrow if job.storage else 0))
         view = JobView(job_id=signed.digest.hex(), name=job.name, state="queued", round=0, rounds=job.rounds)
         self.jobs[view.job_id] = view
         return view
@@ -194,9 +263,29 @@ class MemorySite:
             layout=encode(LAYOUT),
         )
 
-    async def weights(self, job: str) -> AsyncIterator[bytes]:
-        for start in range(0, len(self.state), CHUNK_BYTES):
+    async def weights(self, job: str, first: int, *, site_copy: bool) -> AsyncGenerator[bytes, None]:
+        self.asked_for.append((first, site_copy))
+        for number, start in enumerate(range(first * CHUNK_BYTES, len(self.state), CHUNK_BYTES)):
+            if number == self.cut_after:
+                return
             yield self.state[start : start + CHUNK_BYTES]
+
+    async def storage(self) -> StorageView:
+        return STORAGE
+
+    async def deals(self) -> tuple[DealView, ...]:
+        return self.kept
+
+    async def providers(self) -> tuple[ProviderView, ...]:
+        return self.offers
+
+    async def probe(self, deal: str) -> tuple[ProbeView, ...]:
+        return tuple(probe for probe in self.probes if probe.deal_id.startswith(deal))
+
+    async def drain_storage(self, node: str) -> None:
+        if node not in {offer.node for offer in self.offers}:
+            raise NotFoundError(f"no storage provider is on {node}", hint="those there are: 10.0.0.7")
+        self.drained.append(node)
 
     async def logs(self, query: LogQuery, tail: int) -> tuple[LogLine, ...]:
         lines = tuple(line for line in self.lines if query.fits(line))
@@ -211,6 +300,15 @@ class MemorySite:
 
     def give(self, address: str, amount: str) -> None:
         self.balances[address] = parse_credits(amount)
+
+    def _give(self, address: str, amount: int) -> None:
+        self.balances[address] = Credits(self.balances.get(address, 0) + amount)
+
+    def _stake(self, signed: Signed, amount: int) -> None:
+        address = signed.signer.hex()
+        if self.stakes.get(address, 0) + amount < 0:
+            raise InvalidTransactionError(Reject.STAKE, free=self.stakes.get(address, 0), amount=-amount)
+        self.stakes[address] = self.stakes.get(address, 0) + amount
 
     def _fail(self) -> None:
         if self.failure is not None:

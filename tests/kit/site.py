@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from cluster.node.messages import open_message
 from cluster.node.miner import MinerNode
 from cluster.node.ports import FlatState, JobOpening, SlotReply
-from cluster.node.supervisor import Fraud, SupervisorNode, open_message
+from cluster.node.supervisor import Fraud, SupervisorNode
 from cluster.node.training import ProgramTrainer, Segments, job_program
 from cluster.node.verifier import VerifierNode
 from cluster.wiring import node_stores

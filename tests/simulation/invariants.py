@@ -3,7 +3,8 @@
 from collections import Counter
 from dataclasses import dataclass, field
 
-from cluster.node.supervisor import SupervisorNode, open_message
+from cluster.node.messages import open_message
+from cluster.node.supervisor import SupervisorNode
 from consensus.crypto.signing import decode_signed
 from consensus.ledger.rewards import MINED
 from consensus.mechanisms.pouw.seal import OpenSeal, open_seal
