@@ -8,7 +8,8 @@ from typing import Final
 from cluster.config import HomeLayout
 from cluster.errors import ConflictError
 from cluster.genesis import site_genesis
-from cluster.node.supervisor import NodeStores, SupervisorNode
+from cluster.node.node_stores import NodeStores
+from cluster.node.supervisor import SupervisorNode
 from cluster.settings import SiteSettings
 from cluster.wallet.keystore import client_keystore, site_keystore
 from cluster.wallet.names import CLIENT_KEY

@@ -93,11 +93,13 @@ def _leaves_so_far(file: IO[bytes], size_bytes: int) -> list[Digest]:
     file.seek(0)
     leaves: list[Digest] = []
     done = 0
-    while done < size_bytes and len(chunk := file.read(min(CHUNK_BYTES, size_bytes - done))) == min(
-        CHUNK_BYTES, size_bytes - done
-    ):
+    while done < size_bytes:
+        wanted = min(CHUNK_BYTES, size_bytes - done)
+        chunk = file.read(wanted)
+        if len(chunk) < wanted:
+            break
         leaves.append(leaf_digest(chunk))
-        done += len(chunk)
+        done += wanted
     file.truncate(done)
     file.seek(0, os.SEEK_END)
     return leaves

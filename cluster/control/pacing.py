@@ -41,6 +41,15 @@ class RoundPace:
         known = [_median_pause(times) for times in self._committed_ms.values() if len(times) > 1]
         return min(known, default=0)
 
+    def is_quiet(self, age_ms: int, least_ms: int, *, is_challenged: bool, can_mine: bool) -> bool:
+        """Whether the committee may append a block to a tip of this age.
+
+        Deadlines of storage challenges count blocks: while one is open, blocks come in equal steps of `least_ms`.
+        """
+        if is_challenged:
+            return age_ms >= least_ms
+        return not can_mine or age_ms >= self.quiet_after_ms(least_ms)
+
     def quiet_after_ms(self, least_ms: int) -> int:
         """How old the tip has to be before the committee appends a block although work is open."""
         return max(least_ms, QUIET_ROUNDS * self.round_ms)

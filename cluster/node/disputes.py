@@ -8,7 +8,8 @@ question, from the same state, only one can be right.
 
 from dataclasses import dataclass
 
-from cluster.node.supervisor import Fraud, NodeStores, SupervisorNode
+from cluster.node.node_stores import NodeStores
+from cluster.node.supervisor import Fraud, SupervisorNode
 from consensus.crypto.signing import Signed
 from consensus.errors import Reject
 from consensus.primitives.encoding import decode

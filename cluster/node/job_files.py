@@ -11,8 +11,9 @@ import numpy as np
 
 from cluster.errors import ConflictError, NotFoundError, UsageError
 from cluster.node.buffers import bytes_of
+from cluster.node.node_stores import NodeStores
 from cluster.node.ports import Checkpoint, JobOpening
-from cluster.node.supervisor import NodeStores, SupervisorNode
+from cluster.node.supervisor import SupervisorNode
 from cluster.node.training import Segments
 from cluster.storage_terms import storage_terms
 from cluster.views import JobView

@@ -4,7 +4,8 @@ import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from cluster.node.supervisor import NodeStores, SupervisorNode
+from cluster.node.node_stores import NodeStores
+from cluster.node.supervisor import SupervisorNode
 from consensus.crypto.keys import Signer
 from consensus.crypto.signing import sign
 from consensus.errors import InvalidTransactionError

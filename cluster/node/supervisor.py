@@ -17,6 +17,7 @@ from cluster.logs import about
 from cluster.node.chain_service import ChainService
 from cluster.node.mempool import Mempool
 from cluster.node.messages import open_message
+from cluster.node.node_stores import NodeStores
 from cluster.node.ports import JobProgress
 from cluster.node.storage_work import has_open_challenge
 from cluster.node.tallies import Tallies
@@ -45,11 +46,6 @@ from consensus.records.transactions import (
 from consensus.records.work import Metric, RoundCommit, SlotReport
 from consensus.replay.verdict import Outcome, Verdict
 from jobs.mining.templates import Template
-from storage.chain_store import ChainStore
-from storage.deal_store import DealStore
-from storage.job_store import JobStore
-from storage.mempool_store import MempoolStore
-from storage.report_store import ReportStore
 
 _HEADER_ROOM: Final = 65_536
 """Bytes of a block left for its header and seal."""
@@ -64,17 +60,6 @@ class Fraud:
     job: Digest
     round: int
     miner: MinerId
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NodeStores:
-    """The parts of one supervisor's chain database."""
-
-    chain: ChainStore
-    mempool: MempoolStore
-    reports: ReportStore
-    jobs: JobStore
-    deals: DealStore
 
 
 class SupervisorNode:
@@ -331,14 +316,12 @@ class SupervisorNode:
         return Template(header=header, transactions=transactions)
 
     def _is_quiet(self) -> bool:
-        view = self.chain.view
-        age_ms, least_ms = self._clock_ms() - view.tip_time_ms, view.params.quiet_after_ms
-        if has_open_challenge(self.pool.state, self.chain.height):  # whose deadline counts blocks: in equal steps
-            return age_ms >= least_ms
-        return (
-            age_ms >= self._pace.quiet_after_ms(least_ms)
-            or not has_open_work(view.state)
-            or not has_open_work(self.pool.state)
+        view, state = self.chain.view, self.pool.state
+        return self._pace.is_quiet(
+            self._clock_ms() - view.tip_time_ms,
+            view.params.quiet_after_ms,
+            is_challenged=has_open_challenge(state, self.chain.height),
+            can_mine=has_open_work(view.state) and has_open_work(state),
         )
 
     def _append(self, candidate: Candidate) -> None:

@@ -53,3 +53,16 @@ def test_of_two_jobs_the_faster_one_counts_and_neither_disturbs_the_other() -> N
     assert pace.round_ms == 1_000
     pace.forget(JOB)
     assert pace.round_ms == 30_000
+
+
+def test_while_a_challenge_is_open_blocks_come_in_equal_steps() -> None:
+    """Neither at once because nothing can be mined, nor late because rounds are slow."""
+    pace = RoundPace()
+    for number in range(4):
+        pace.note(JOB, 3_000 * number)
+    for can_mine in (False, True):
+        assert not pace.is_quiet(4_999, 5_000, is_challenged=True, can_mine=can_mine)
+        assert pace.is_quiet(5_000, 5_000, is_challenged=True, can_mine=can_mine)
+    assert pace.is_quiet(0, 5_000, is_challenged=False, can_mine=False)
+    assert not pace.is_quiet(47_999, 5_000, is_challenged=False, can_mine=True)
+    assert pace.is_quiet(48_000, 5_000, is_challenged=False, can_mine=True)
