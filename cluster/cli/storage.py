@@ -54,8 +54,14 @@ def probe(
     """Ask every holder for a chunk. One that does not serve gets a strike on the chain."""
     from cluster.cli.storage_tables import print_probes
     from cluster.client.connection import connect
+    from cluster.errors import NotFoundError
 
     views = connect(home_from_environment()).probe(deal)
+    if deal and not views:
+        raise NotFoundError(
+            f"nobody keeps a piece of a deal whose id begins with {deal!r}",
+            hint="list the deals with: pouw storage deals",
+        )
     show(views, as_json, print_probes)
     if not all(view.served for view in views):
         raise typer.Exit(1)

@@ -14,7 +14,8 @@ from tests.kit.command import Pouw
 TOP = ["demo", "up", "down", "join", "doctor", "submit", "jobs", "status", "logs", "cancel", "fetch", "audit"]
 TOP += ["scale", "miners", "version"]
 COMMANDS = [[name] for name in TOP] + [["chain", "show"], ["chain", "verify"]]
-COMMANDS += [["wallet", name] for name in ("new", "list", "show", "send")]
+COMMANDS += [["wallet", name] for name in ("new", "list", "show", "send", "stake")]
+COMMANDS += [["storage", name] for name in ("status", "deals", "providers", "probe", "drain", "close")]
 HEAVY = {
     "torch",
     "ray",

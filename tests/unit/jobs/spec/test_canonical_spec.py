@@ -17,7 +17,7 @@ TABLE = {"path": "/data/t.csv", "target": "y", "features": ["a", "b"], "shape": 
 
 def changed(spec: JobSpec, section: str, value: object) -> JobSpec:
     job = json.loads(spec_bytes(spec))
-    job[section] = job[section] | value if isinstance(value, dict) else value
+    job[section] = (job[section] or {}) | value if isinstance(value, dict) else value
     return JobSpec.model_validate_json(json.dumps(job))
 
 

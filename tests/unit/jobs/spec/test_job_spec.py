@@ -5,7 +5,7 @@ import json
 import pytest
 from pydantic import ValidationError
 
-from jobs.spec.job import JobSpec
+from jobs.spec.job import ErasureSpec, JobSpec
 from jobs.spec.mistakes import describe_mistakes
 from tests.kit.training import DIGITS, GPT, MLP, TEXT, make_spec
 
@@ -100,11 +100,13 @@ def test_refuses_sections_that_contradict_each_other(
 def test_storage_is_replicas_or_erasure_coding() -> None:
     job = json.loads(make_spec(MLP, DIGITS).model_dump_json())
     coded = JobSpec.model_validate_json(json.dumps(job | {"storage": {"data": 4, "parity": 2}}))
-    assert coded.storage.model_dump() == {"data": 4, "parity": 2}
+    assert isinstance(coded.storage, ErasureSpec)
+    assert (coded.storage.data, coded.storage.parity) == (4, 2)
     with pytest.raises(ValidationError) as raised:
         JobSpec.model_validate_json(json.dumps(job | {"storage": {"data": 4, "replicas": 2}}))
     messages = [str(mistake) for mistake in describe_mistakes(raised.value)]
-    assert messages == ["storage.parity: is required", "storage.replicas: unknown key; known are data, parity"]
+    known = "known are reward, proofs, collateral, data, parity"
+    assert messages == ["storage.parity: is required", f"storage.replicas: unknown key; {known}"]
 
 
 def test_a_spec_is_frozen() -> None:
