@@ -63,7 +63,8 @@ class Retrieval:
     _silent: set[str] = field(default_factory=set)
     """Of those, the ones that gave no answer: they may come back."""
     _told: set[str] = field(default_factory=set)
-    _waited_s: float = 0.0
+    _lost_s: float | None = None
+    """Since when there are too few."""
 
     async def chunks(self, first: int = 0) -> AsyncGenerator[bytes, None]:
         """The artifact's chunks in order, from chunk `first` on, each checked.
@@ -139,6 +140,7 @@ class Retrieval:
             if leaf_digest(chunk) != leaf:
                 self._fail(holder, f"chunk {number} is not the piece's")
                 return None
+        self._lost_s = None
         return chunks
 
     def _alive(self) -> list[Holder]:
@@ -152,9 +154,10 @@ class Retrieval:
 
     async def _wait_for_more(self) -> None:
         """Give those that did not answer another chance. Raises RetrievalError when that was done for long."""
-        if self._waited_s >= self.patience_s or not self._silent:
+        now_s = asyncio.get_running_loop().time()
+        self._lost_s = now_s if self._lost_s is None else self._lost_s
+        if now_s - self._lost_s >= self.patience_s or not self._silent:
             raise self._too_few()
-        self._waited_s += _AGAIN_S
         await asyncio.sleep(_AGAIN_S)
         for name in self._silent:
             self._failed.pop(name, None)
