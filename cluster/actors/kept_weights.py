@@ -14,7 +14,7 @@ from cluster.node.piece_reader import checked_chunks
 from cluster.node.retrieval import Holder, Retrieval
 from cluster.node.storage_answers import RetrievalPlan
 
-_ANSWER_S: Final = 20.0
+_ANSWER_S: Final = 10.0
 
 
 async def read_from_providers(plan: RetrievalPlan, first: int) -> AsyncGenerator[bytes, None]:

@@ -41,6 +41,8 @@ from cluster.views import (
 )
 
 DEFAULT_TIMEOUT_S: Final = 30.0
+_WEIGHTS_TIMEOUT_S: Final = 120.0
+"""Providers that are being started again are waited for."""
 _CHUNK_BYTES: Final = 256 * 1024
 _FIRST_ERROR: Final = 400
 _NOT_FOUND: Final = 404
@@ -126,7 +128,8 @@ class GatewayClient:
         A cut connection raises `UnreachableError`.
         """
         query = urlencode({"first": first, "site_copy": str(site_copy).lower()})
-        with self._exchange("GET", f"/v1/jobs/{job}/weights?{query}") as answer:
+        path = f"/v1/jobs/{job}/weights?{query}"
+        with self._exchange("GET", path, timeout_s=max(self._timeout_s, _WEIGHTS_TIMEOUT_S)) as answer:
             _check(answer)
             while chunk := answer.read(_CHUNK_BYTES):
                 yield chunk
@@ -167,10 +170,16 @@ class GatewayClient:
 
     @contextmanager
     def _exchange(
-        self, method: str, path: str, body: bytes | None = None, media_type: str = _OCTETS
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        media_type: str = _OCTETS,
+        *,
+        timeout_s: float | None = None,
     ) -> Iterator[http.client.HTTPResponse]:
-        place = urlsplit(self.address)
-        connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=self._timeout_s)
+        place, wait_s = urlsplit(self.address), timeout_s or self._timeout_s
+        connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=wait_s)
         headers = {"Authorization": f"Bearer {self._token}", "Content-Type": media_type}
         try:
             with suppress(BrokenPipeError, ConnectionResetError):  # it may have answered before it took the whole body
@@ -180,7 +189,7 @@ class GatewayClient:
             raise UnreachableError(f"{self.address} is not an address", hint=_START_HINT) from error
         except TimeoutError as error:
             raise UnreachableError(
-                f"the site at {self.address} did not answer within {self._timeout_s:g} s",
+                f"the site at {self.address} did not answer within {wait_s:g} s",
                 hint="look at what it does with: pouw logs",
                 code="timeout",
             ) from error

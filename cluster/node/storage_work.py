@@ -151,7 +151,7 @@ def _task(held: HeldReplica, beacon: Callable[[Height], Digest | None]) -> Piece
         data_pieces=deal.data_pieces,
         total_pieces=len(deal.pieces),
         artifact_size=deal.size,
-        leaving=piece.leaving,
+        leaving=piece.leaving and replica.is_active,  # its successor stays
         challenge=due if drawn is not None else None,
         beacon=drawn,
     )
