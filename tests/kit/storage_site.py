@@ -260,6 +260,11 @@ class StorageWorld:
     def offer(self, name: str) -> ProviderAccount:
         return self.state.providers[public_key(name)]
 
+    def slashed(self, name: str) -> int:
+        """What an account has lost of its stake."""
+        offer = self.state.providers.get(public_key(name))
+        return 0 if offer is None else offer.slashed
+
     def transactions(self, kind: str) -> int:
         """How many of a kind are in blocks, by its tag."""
         return sum(
@@ -267,6 +272,16 @@ class StorageWorld:
             for height in range(1, self.site.node.chain.height + 1)
             for data in self.site.stores.chain.load_block(height).transactions
         )
+
+
+def world_with(
+    *cheats: type[StorageHost], honest: Sequence[str] = NAMES[:2], params: ConsensusParams = PARAMS
+) -> StorageWorld:
+    """A site of honest providers and of cheats, whose names are `cheat-0` and so on."""
+    world = StorageWorld(*honest, params=params)
+    for number, kind in enumerate(cheats):
+        world.add(kind(world, f"cheat-{number}"))
+    return world
 
 
 @dataclass(frozen=True, slots=True)

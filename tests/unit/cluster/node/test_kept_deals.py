@@ -143,6 +143,7 @@ def test_who_leaves_is_replaced_first_and_keeps_its_collateral(terms: StorageTer
     assert world.is_whole(key)
     assert (world.account(leaver.name).stake, world.account(leaver.name).locked) == (STAKED, 0)
     assert world.offer(leaver.name).capacity == 0
+    assert {world.offer(name).capacity for name in set(NAMES) - {leaver.name}} == {CAPACITY}
     assert world.origin_reads == reads
     world.tick(2)
     assert leaver.store.total_bytes() == 0
