@@ -147,6 +147,9 @@ FAULTS = [
     ("reaches: 0.97", "reaches: 97", "21: train.stop_when.reaches: an accuracy is a share above 0 and at most 1"),
     ("seed: 7", "seed: 99999999999999999999", "24: seed: must be at most"),
     ("seed: 7", "seed: 9999999999999999999999999999999999999999999", "24: seed: a number with too many digits"),
+    ("name: digits", "name: ../digits", "1: name: must be 1 to 64 of A-Z a-z 0-9 . _ -"),
+    ("name: digits", 'name: "digits\\n"', "1: name: must be 1 to 64 of A-Z a-z 0-9 . _ -"),
+    ("name: digits", "name: ..", "1: name: must be 1 to 64 of A-Z a-z 0-9 . _ -"),
     ("name: digits", "name: my job", "1: name: must be 1 to 64 of A-Z a-z 0-9 . _ -"),
     # not finite
     ("lr: 1e-3", "lr: .inf", "17: train.optimizer.lr: must be a finite number, not Infinity"),
