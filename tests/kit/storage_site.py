@@ -166,8 +166,10 @@ class StorageWorld:
             return
         try:
             openings = [decode(data, Opening) for data in host.open_chunks(check.deal, check.piece, check.indices)]
-        except (StorageError, EncodingError) as error:
+        except EncodingError as error:
             self.desk.refuse(check, str(error))
+            return
+        except StorageError:
             return
         self.desk.judge(check, self.desk.find_fault(check, openings))
 
