@@ -1,7 +1,8 @@
 """The site's own bytes of what deals are about: pieces are made here once, and read here until providers have them."""
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from cluster.node.node_stores import NodeStores
@@ -17,7 +18,7 @@ from consensus.records.transactions import JobId, Transfer
 from storage.artifact_manifest import Manifest
 from storage.artifacts import ArtifactStore
 from storage.erasure import ErasureCode
-from storage.errors import StorageError
+from storage.errors import ArtifactCorruptError, StorageError
 
 _log = logging.getLogger("pouw.supervisor")
 
@@ -32,6 +33,7 @@ class KeptArtifacts:
     artifacts: ArtifactStore
     _ready: dict[JobId, tuple[Manifest, tuple[Manifest, ...]]] = field(default_factory=dict)
     _failed: set[JobId] = field(default_factory=set)
+    _damaged: set[Digest] = field(default_factory=set)
 
     def sponsor(self, provider: PublicKey, amount: Credits) -> None:
         """Give a provider of this site what it needs to stake, if it has nothing and never offered storage."""
@@ -76,8 +78,9 @@ class KeptArtifacts:
         deals = self.stores.deals
         for deal in self.node.pool.state.deals.values():
             for root in {piece.root for piece in deal.pieces} if deal.is_open else ():
-                if not deals.has_manifest(root) and self.artifacts.has(root):
-                    deals.put_manifest(self.artifacts.load_manifest(root))
+                if root not in self._damaged and not deals.has_manifest(root) and self.artifacts.has(root):
+                    with self._noting_damage(root):
+                        deals.put_manifest(self.artifacts.load_manifest(root))
 
     def drop_placed_shards(self, was_placed: Callable[[DealId], bool]) -> None:
         """Shards that providers keep are not needed here any more, nor are those of deals that are over.
@@ -88,8 +91,18 @@ class KeptArtifacts:
         done = {key for key, deal in own if not deal.is_open or was_placed(key)}
         wanted = {piece.root for key, deal in own if key not in done for piece in deal.pieces}
         for root in {piece.root for key, deal in own if key in done for piece in deal.pieces} - wanted:
-            if self.artifacts.has(root):
-                self.artifacts.delete(root)
+            if root not in self._damaged and self.artifacts.has(root):
+                with self._noting_damage(root):
+                    self.artifacts.delete(root)
+
+    @contextmanager
+    def _noting_damage(self, root: Digest) -> Iterator[None]:
+        """A damaged artifact is left alone: nothing else has to wait for it."""
+        try:
+            yield
+        except ArtifactCorruptError as error:
+            self._damaged.add(root)
+            _log.error("%s", error)
 
     def _is_made_here(self, key: DealId, deal: Deal) -> bool:
         job = None if deal.job is None else self.node.chain.view.state.jobs.get(deal.job)

@@ -36,6 +36,7 @@ from consensus.storage.errors import SealError
 from consensus.storage.seal import Opening, Seal, check_opening, seal_passes
 from consensus.storage.sectors import replica_size
 from storage.deal_store import DealStore
+from storage.errors import StorageError
 
 _log = logging.getLogger("pouw.supervisor")
 _LIMITS: Final = RepairLimits()
@@ -77,6 +78,7 @@ class StorageDesk:
     _sealed: dict[PublicKey, frozenset[PieceName]] = field(default_factory=dict)
     _late: dict[tuple[DealId, int], set[bytes]] = field(default_factory=dict)
     """Who was given a piece before and did not deliver."""
+    _unreadable: set[Digest] = field(default_factory=set)
 
     def heard(self, provider: PublicKey, sealed: Iterable[PieceName] = ()) -> None:
         """A provider asked for its work, and said what it has sealed."""
@@ -263,12 +265,12 @@ class StorageDesk:
         beacon = self.node.chain.beacon(replica.since)
         if replica.status is not ReplicaStatus.SEALED or replica.root is None or beacon is None:
             return None
-        if not self.deals.has_manifest(piece.root):
-            return None  # a client's deal about what this site does not have
+        leaves = self._leaves_of(piece.root)
+        if leaves is None:
+            return None
         params = self.node.chain.view.params
         seal = Seal.for_piece(key, number, replica.provider, size=piece.size, floor_bytes=params.seal_floor_bytes)
         indices = draw_chunks(beacon, key, number, replica.provider, seal.chunk_count, params.seal_checks)
-        leaves = self.deals.load_manifest(piece.root).leaves
         return SealCheck(
             deal=key,
             piece=number,
@@ -279,6 +281,16 @@ class StorageDesk:
             indices=indices,
             leaves=tuple(leaves[index] for index in indices),
         )
+
+    def _leaves_of(self, root: Digest) -> tuple[Digest, ...] | None:
+        """None for a client's deal about what this site does not have, and for what is damaged."""
+        try:
+            return self.deals.load_manifest(root).leaves
+        except StorageError as error:
+            if root not in self._unreadable:
+                self._unreadable.add(root)
+                _log.error("a replica cannot be checked: %s", error)
+            return None
 
     def _is_sealed_still(self, check: SealCheck) -> bool:
         deal = self.state.deals.get(check.deal)

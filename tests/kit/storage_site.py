@@ -102,7 +102,8 @@ class StorageWorld:
         allocations = tuple(Allocation(account=account, amount=Credits(FUNDS)) for account in accounts)
         self.site = NodeSite(params=params, allocations=allocations)
         self.stake = stake
-        self.artifacts = ArtifactStore(MemoryStore())
+        self.memory = MemoryStore()
+        self.artifacts = ArtifactStore(self.memory)
         self.origin_reads = 0
         self.open()
         self.hosts: dict[str, StorageHost] = {}

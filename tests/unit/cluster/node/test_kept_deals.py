@@ -6,7 +6,8 @@ from msgspec.structs import replace
 from cluster.control.repair import RepairLimits
 from cluster.node.provider_turn import ProviderTurns
 from cluster.node.storage_work import PieceTask
-from consensus.ledger.entries import DealStatus
+from consensus.ledger.entries import DealStatus, ReplicaStatus
+from consensus.primitives.integers import Digest
 from consensus.records.storage import CloseDeal, StorageTerms
 from consensus.records.transactions import Transfer
 from storage import schema
@@ -292,6 +293,28 @@ def test_a_supervisor_without_credits_gives_none_and_offers_are_not_made() -> No
     world.site.send("client", Transfer(sequence=0, recipient=public_key("north"), amount=500))
     world.tick(3)
     assert world.account("north").stake == 500
+
+
+def test_a_damaged_shard_that_is_to_be_dropped_stops_nothing_else() -> None:
+    world = StorageWorld()
+    root = world.deal(world.keep(SHARDS)).pieces[0].root
+    world.memory.put(schema.manifest_key(root), b"damage")
+    key = world.keep(COPIES, seed=1)
+    world.until(lambda: not world.deal(key).is_open)
+    assert world.deal(key).paid == 3 * PRICE * PROOFS
+
+
+def test_a_replica_that_cannot_be_checked_stops_nothing_else() -> None:
+    world = StorageWorld()
+    job = world.complete_job(replace(COPIES, proofs=20))
+    world.until(lambda: world.state.jobs[job].deal is not None)
+    deal = world.state.jobs[job].deal or Digest(bytes(32))
+    sealed = [ReplicaStatus.SEALED] * 3
+    world.until(lambda: [each.holder.status for each in world.deal(deal).pieces if each.holder] == sealed)
+    world.site.store.put(schema.piece_manifest_key(world.deal(deal).root), b"damage")
+    key = world.keep(COPIES, seed=1)
+    world.until(lambda: not world.deal(key).is_open)
+    assert world.deal(key).paid > 2 * PRICE * PROOFS
 
 
 def test_a_damaged_replica_costs_its_provider_no_other_piece() -> None:
