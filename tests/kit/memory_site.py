@@ -160,6 +160,7 @@ class MemorySite:
     drained: list[str] = field(default_factory=list)
     cut_after: int | None = None
     """So many chunks of weights are sent, then the connection is cut."""
+    readings_ended: int = 0
     asked_for: list[tuple[int, bool]] = field(default_factory=list)
     """From which chunk on weights were asked for, and whether for the site's own copy."""
 
@@ -265,10 +266,13 @@ class MemorySite:
 
     async def weights(self, job: str, first: int, *, site_copy: bool) -> AsyncGenerator[bytes, None]:
         self.asked_for.append((first, site_copy))
-        for number, start in enumerate(range(first * CHUNK_BYTES, len(self.state), CHUNK_BYTES)):
-            if number == self.cut_after:
-                return
-            yield self.state[start : start + CHUNK_BYTES]
+        try:
+            for number, start in enumerate(range(first * CHUNK_BYTES, len(self.state), CHUNK_BYTES)):
+                if number == self.cut_after:
+                    return
+                yield self.state[start : start + CHUNK_BYTES]
+        finally:
+            self.readings_ended += 1
 
     async def storage(self) -> StorageView:
         return STORAGE

@@ -2,6 +2,7 @@
 
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -23,10 +24,25 @@ from cluster.views import LogQuery
 from cluster.wallet.transactions import sign_transfer
 from consensus.crypto.keys import SecretKey
 from consensus.errors import EncodingError, InvalidTransactionError, Reject, SignatureError
-from consensus.primitives.digest import bulk_digest
+from consensus.primitives.digest import CHUNK_BYTES, bulk_digest
 from consensus.primitives.encoding import encode
 from consensus.primitives.integers import Credits, Sequence
-from tests.kit.memory_site import CHAIN_ID, JOB, JOB_ID, LINES, MINER, STATE, STATE_DIGEST, block
+from jobs.layout import derive_layout
+from tests.kit import memory_site
+from tests.kit.memory_site import (
+    CHAIN_ID,
+    DEAL,
+    JOB,
+    JOB_ID,
+    LINES,
+    MINER,
+    PROBE,
+    PROVIDER,
+    STATE,
+    STATE_DIGEST,
+    STORAGE,
+    block,
+)
 from tests.kit.served_site import ServedSite
 
 KEY = SecretKey(bytes(32))
@@ -213,3 +229,52 @@ def test_bytes_cross_json_unharmed() -> None:
     every = bytes(range(256))
     submission = Submission(transaction=every, spec=every[::-1], manifest=b"")
     assert msgspec.json.decode(msgspec.json.encode(submission), type=Submission) == submission
+
+
+@pytest.mark.parametrize("first", [2, 3, 10**9])
+def test_a_chunk_behind_the_end_is_a_mistake(served: ServedSite, first: int) -> None:
+    with pytest.raises(UsageError, match=f"have no chunk {first}"):
+        list(served.client().weights(JOB_ID, first))
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_weights_come_from_any_chunk_on(served: ServedSite, first: int) -> None:
+    assert b"".join(served.client().weights(JOB_ID, first)) == STATE[first * CHUNK_BYTES :]
+
+
+def test_the_site_stops_reading_when_nobody_takes_the_weights(
+    served: ServedSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layout = derive_layout({"weight": (CHUNK_BYTES * 50,)}, {})
+    monkeypatch.setattr(memory_site, "LAYOUT", layout)
+    served.service.state = bytes(layout.bytes)
+    chunks = served.client().weights(JOB_ID)
+    next(chunks)
+    assert served.service.readings_ended == 0
+    chunks.close()
+    until_s = time.monotonic() + 10
+    while not served.service.readings_ended and time.monotonic() < until_s:
+        time.sleep(0.01)
+    assert served.service.readings_ended == 1
+
+
+def test_storage_is_told_as_it_is(served: ServedSite) -> None:
+    client = served.client()
+    assert client.storage() == STORAGE
+    assert client.deals() == (DEAL,)
+    assert client.providers() == (PROVIDER,)
+    assert client.probe() == client.probe("3f2a") == (PROBE,)
+    assert client.probe("00") == ()
+
+
+@pytest.mark.parametrize("deal", ["3F2A", "no", "3f2a/..", "f" * 65, "%00"])
+def test_what_is_no_beginning_of_an_id_is_refused(served: ServedSite, deal: str) -> None:
+    with pytest.raises(UsageError):
+        served.client().probe(deal)
+
+
+@pytest.mark.parametrize("node", ["", "x" * 65])
+def test_what_is_no_machine_is_refused(served: ServedSite, node: str) -> None:
+    with pytest.raises(UsageError):
+        served.client().drain_storage(node)
+    assert served.service.drained == []
