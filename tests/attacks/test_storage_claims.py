@@ -5,6 +5,7 @@ from msgspec.structs import replace
 
 from cluster.control.repair import RepairLimits
 from cluster.node.provider_turn import ProviderTurns
+from cluster.node.storage_work import PieceTask
 from consensus.ledger.entries import ReplicaStatus
 from consensus.primitives.integers import Digest
 from consensus.records.storage import (
@@ -128,3 +129,41 @@ def test_known_offers_of_machines_that_do_not_exist_keep_a_machine_from_taking_t
     assert "" in world.holders(key)
     assert "silent: nowhere" in world.desk.reasons[key]
     assert all(each.status is not ReplicaStatus.ASSIGNED for piece in world.deal(key).pieces for each in piece.replicas)
+
+
+class IdleTurns(ProviderTurns):
+    """Takes what it is given and does nothing with it."""
+
+    def _take(self, task: PieceTask) -> bool:
+        del task
+        return False
+
+
+class Idle(StorageHost):
+    TURNS = IdleTurns
+
+
+def test_known_idle_providers_hold_up_other_deals_until_they_are_dropped() -> None:
+    """Only so many pieces are made at a time in all, and who does not deliver loses no collateral."""
+    world = world_with(Idle, Idle, Idle, Idle, honest=["north"])
+    world.desk.limits = RepairLimits(patience_s=60)
+    assert world.desk.limits.most_repairs == 4
+    world.complete_job(replace(LONG, total_pieces=5))
+    world.until(lambda: sum(world.account(f"cheat-{number}").locked > 0 for number in range(4)) >= 3)
+    job = world.complete_job(replace(LONG, total_pieces=1), seed=1)
+    world.until(lambda: world.state.jobs[job].deal is not None)
+    key = world.state.jobs[job].deal
+    assert key is not None
+    dropped = world.transactions("drop-piece")
+    world.until(lambda: world.is_whole(key), limit=200)
+    assert world.transactions("drop-piece") > dropped
+
+
+def test_known_providers_keep_what_they_are_paid_nothing_for() -> None:
+    """A deal may name no price. Whoever may use the site can fill its providers' room for nothing."""
+    world = StorageWorld()
+    before = world.account("client").balance
+    deal = world.open_client_deal(price=0, collateral=0, proofs=10**6)
+    world.until(lambda: world.is_whole(deal))
+    assert world.account("client").balance == before
+    assert sum(world.offer(name).used > 0 for name in NAMES) == 3
