@@ -197,8 +197,8 @@ class Dropping(StorageHost):
 
 
 def test_dropped_sectors_go_unpaid_as_often_as_the_arithmetic_says() -> None:
-    """Two cheats at each level over 40 challenges. Grace is without end here, so that all of them count."""
-    world, count = StorageWorld("north", params=make_params(storage_grace=1_000_000)), 40
+    """Two cheats at each level over 25 challenges. Grace is without end here, so that all of them count."""
+    world, count = StorageWorld("north", params=make_params(storage_grace=1_000_000)), 25
     for level in DROPPED_PERCENT:
         for twin in range(2):
             world.add(Dropping(world, f"{level} {twin}")).node.percent = level  # type: ignore[attr-defined]

@@ -5,9 +5,11 @@ from collections.abc import Sequence
 import pytest
 from msgspec.structs import replace
 
+from cluster.genesis import site_params
 from cluster.node.provider import ProviderNode
 from cluster.node.provider_turn import ProviderTurns
 from cluster.node.storage_work import PieceTask
+from cluster.settings import SiteSettings
 from consensus.primitives.digest import CHUNK_BYTES
 from consensus.primitives.encoding import encode
 from consensus.primitives.integers import Digest
@@ -219,3 +221,10 @@ def test_sealing_on_demand_is_too_late_unless_it_is_faster_than_the_floor_allows
     assert (world.offer("cheat-0").proofs, world.offer("cheat-0").strikes) == (0, 1)
     assert next(cheat.sealing, None) is None  # by now it is through
     assert cheat.replica.tree.root == root
+
+
+def test_a_seal_of_a_site_takes_twice_as_long_as_its_challenges_may() -> None:
+    """For a core that seals a megabyte in a second (docs/adr/0015-sealing.md)."""
+    params = site_params(SiteSettings())
+    deadline_s = params.deadline_blocks * params.quiet_after_ms / 1000
+    assert params.seal_floor_bytes / 1_000_000 >= 2 * deadline_s
