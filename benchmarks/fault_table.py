@@ -14,6 +14,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -124,6 +125,14 @@ class _Run:
     def client(self) -> GatewayClient:
         return connect(self.site.home, {})
 
+    def client_answers(self) -> bool:
+        """Whether the site is there and has a gateway that serves."""
+        record = read_site_file(self.site.home)
+        try:
+            return record is not None and record.is_alive and self.client.is_healthy()
+        except ClusterError:
+            return False
+
     def look(self) -> JobView | None:
         """The job, or None while nobody answers."""
         try:
@@ -162,10 +171,10 @@ class _Run:
         spans = [(b[1] - a[1]) / (b[0] - a[0]) for a, b in zip(self._seen, self._seen[1:], strict=False)]
         self.usual_round_s = median(spans) if spans else self.usual_round_s
 
-    def stall_after(self) -> float:
-        """The longest wait for a new round from now on, less what its rounds usually take."""
+    def stall_since(self, began_s: float) -> float:
+        """The longest wait for a new round from that moment on, less what its rounds usually take."""
         number = self._seen[-1][0]
-        self._seen[:] = [(number, time.monotonic())]
+        self._seen[:] = [(number, began_s)]
         self.wait_until(lambda job: job.round >= number + _AFTER)
         pairs = zip(self._seen, self._seen[1:], strict=False)
         return max(max(0.0, b[1] - a[1] - (b[0] - a[0]) * self.usual_round_s) for a, b in pairs)
@@ -195,18 +204,21 @@ def _lose_node(run: _Run) -> Callable[[], None]:
     return lambda: _join(run.site, run.nodes[address], address)
 
 
-def _lose_ray(name: str) -> Fault:
-    def inflict(run: _Run) -> Callable[[], None]:
-        _kill([p for p in _site_processes(run.site.home) if p.name() == name])
-        return lambda: _rejoin_all(run)
-
-    return inflict
+def _lose_control_service(run: _Run) -> None:
+    _kill([p for p in _site_processes(run.site.home) if p.name() == "gcs_server"])
 
 
-def _lose_everything(run: _Run) -> Callable[[], None]:
+def _lose_head_raylet(run: _Run) -> None:
+    """The other nodes end with it. An operator has them join again as soon as the site answers."""
+    _kill([p for p in _site_processes(run.site.home) if p.name() == "raylet"])
+    _rejoin_all(run)
+
+
+def _lose_everything(run: _Run) -> None:
+    """Power is back at once, and an operator types `pouw up` here and `pouw join` there."""
     _kill(_site_processes(run.site.home) + [p for node in run.nodes.values() for p in _node_processes(node)])
     start_site(run.site.home, _SETTINGS)
-    return lambda: _rejoin_all(run)
+    _rejoin_all(run)
 
 
 def _site_processes(home: HomeLayout) -> list[psutil.Process]:
@@ -234,15 +246,23 @@ def _kill(processes: list[psutil.Process]) -> None:
 
 
 def _rejoin_all(run: _Run) -> None:
-    for address, home in run.nodes.items():
-        if address not in {miner.node for miner in run.client.miners() if miner.state == "working"}:
-            _join(run.site, home, address)
+    """All at the same time, once there is a site to join."""
+    for home in run.nodes.values():
+        leave_site(home)
+    deadline = time.monotonic() + _TIMEOUT_S
+    while not run.client_answers():
+        if time.monotonic() > deadline:
+            raise TimeoutError("the site does not come back")
+        time.sleep(_POLL_S)
+    with ThreadPoolExecutor(len(run.nodes)) as joining:
+        list(joining.map(lambda item: _join(run.site, item[1], item[0]), run.nodes.items()))
 
 
 def _inflict(run: _Run, name: str, fault: Fault) -> str:
     run.pass_rounds(_AFTER)
+    began_s = time.monotonic()
     repair = fault(run)
-    run.stalls[name] = stall_s = run.stall_after()
+    run.stalls[name] = stall_s = run.stall_since(began_s)
     if repair is not None:
         repair()
     line = f"{name:<20} {stall_s:>6.1f} s"
@@ -256,8 +276,8 @@ _FAULTS: Final[dict[str, Fault]] = {
     **{f"{role}_kill": _signal(role, signal.SIGKILL) for role in _ROLES},
     **{f"frozen_{role}": _signal(role, signal.SIGSTOP) for role in _ROLES},
     "node_loss": _lose_node,
-    "gcs_kill": _lose_ray("gcs_server"),
-    "head_raylet_kill": _lose_ray("raylet"),
+    "gcs_kill": _lose_control_service,
+    "head_raylet_kill": _lose_head_raylet,
     "power_loss": _lose_everything,
 }
 _QUICK: Final = {name: _FAULTS[name] for name in ("frozen_miner", "node_loss", "coordinator_kill")}
