@@ -1,16 +1,19 @@
 """What is to be done so that deals keep their pieces: who takes a vacant one, whom to wait for no longer.
 
 Pure decisions from what the ledger says of the pieces and the heartbeats of the providers. The deal that could lose
-least goes first. Only so many pieces are rebuilt at a time, because each takes the reading of as many shards as the
-artifact has parts. A piece whose provider wants to leave gets a successor beside it, and is never given up before.
+least goes first. A provider makes only so many pieces at a time, since making one keeps it busy for long; one that does
+nothing with those it has keeps nobody else from theirs. A piece whose provider wants to leave gets a successor beside
+it, and is never given up before.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final, TypeAlias
 
-from cluster.control.piece_placement import Holders, Provider, choose_provider, with_holder
+from cluster.control.piece_placement import Holders, Placement, Provider, choose_provider, with_holder
 
 
 class PieceState(StrEnum):
@@ -75,8 +78,8 @@ class Deal:
 class RepairLimits:
     """How patient, and how many at a time."""
 
-    most_repairs: int = 4
-    """Pieces being fetched, sealed and checked at the same time."""
+    repairs_each: int = 2
+    """Pieces that one provider fetches, seals and has checked at the same time."""
     alive_s: float = 30.0
     """A provider that was heard of within this time is alive."""
     patience_s: float = 600.0
@@ -119,14 +122,19 @@ def plan_repairs(deals: Iterable[Deal], providers: Iterable[Provider], limits: R
     known = {each.key: each for each in providers}
     ordered = sorted(deals, key=lambda deal: (*_urgency(deal, known, limits), deal.key))
     drops = [drop for deal in ordered for drop in _overdue(deal, known, limits)]
-    room = limits.most_repairs - sum(_count_coming(deal) for deal in ordered) + len(drops)
+    busy = Counter(
+        key for deal in ordered for piece in deal.pieces for key, state, _ in _steps(piece) if state in _COMING
+    )
+    busy.subtract(drop.provider for drop in drops)
     assigns: list[Assign] = []
     reasons: list[tuple[bytes, str]] = []
     for deal in ordered:
         wanted = _wanted(deal)
         reason = _why_unreadable(deal, known, limits) if wanted else ""
         if not reason:
-            more, reason = _assign(deal, wanted[: max(0, room - len(assigns))], known, limits)
+            idle = {key for key in known if busy[key] < limits.repairs_each}
+            more, reason = _assign(deal, wanted, known, idle, limits)
+            busy.update(each.provider for each in more)
             assigns += more
             known = _with_less_free(known, deal, more)
         if reason:
@@ -197,29 +205,43 @@ def _why_unreadable(deal: Deal, providers: Mapping[bytes, Provider], limits: Rep
 
 
 def _assign(
-    deal: Deal, wanted: Sequence[Piece], providers: Mapping[bytes, Provider], limits: RepairLimits
+    deal: Deal,
+    wanted: Sequence[Piece],
+    providers: Mapping[bytes, Provider],
+    idle: AbstractSet[bytes],
+    limits: RepairLimits,
 ) -> tuple[list[Assign], str]:
-    """Providers for the pieces, and why not for all of them."""
+    """Providers for the pieces, and why not for all of them. A piece waits if all that could take it are busy."""
     holders = _holders(deal, providers)
     assigns: list[Assign] = []
     reason = ""
     for piece in wanted:
-        chosen = choose_provider(
-            deal.key,
-            piece.index,
-            providers.values(),
-            holders,
-            size_bytes=piece.size,
-            alive_s=limits.alive_s,
-            collateral=deal.collateral,
-            avoided=piece.avoided,
-        )
-        if chosen.provider is None:
-            reason = f"piece {piece.index}: {chosen.reason}"
+        best = _choose(deal, piece, providers.values(), holders, limits)
+        chosen = _choose(deal, piece, [each for key, each in providers.items() if key in idle], holders, limits)
+        if best.provider is None:
+            reason = f"piece {piece.index}: {best.reason}"
+        if best.provider is None or chosen.provider is None:
             continue
+        if chosen.provider.node in holders.nodes and best.provider.node not in holders.nodes:
+            continue  # two pieces on one machine only if no other could take one, now or later
         assigns.append(Assign(deal=deal.key, piece=piece.index, provider=chosen.provider.key))
         holders = with_holder(holders, chosen.provider)
     return assigns, reason
+
+
+def _choose(
+    deal: Deal, piece: Piece, providers: Iterable[Provider], holders: Holders, limits: RepairLimits
+) -> Placement:
+    return choose_provider(
+        deal.key,
+        piece.index,
+        providers,
+        holders,
+        size_bytes=piece.size,
+        alive_s=limits.alive_s,
+        collateral=deal.collateral,
+        avoided=piece.avoided,
+    )
 
 
 def _holders(deal: Deal, providers: Mapping[bytes, Provider]) -> Holders:
