@@ -34,7 +34,7 @@ from consensus.params import ConsensusParams
 from consensus.primitives.integers import Digest, PublicKey
 
 _START_S: Final = 120.0
-_MINERS: Final = Patience(silent_s=2.5, dead_s=10.0)
+_MINERS: Final = Patience(silent_s=2.5, dead_s=6.0)
 _ROLES: Final = Patience(silent_s=2.5, dead_s=8.0)
 _VERIFIER: Final = Patience(silent_s=10.0, dead_s=30.0)
 """It runs only where nothing else does, so on a busy machine it answers late."""

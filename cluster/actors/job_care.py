@@ -54,7 +54,9 @@ class JobCare:
     def is_settled(self) -> bool:
         """Whether every coordinator runs and no miner is on its way."""
         are_running = all(status.is_running and status.is_ready for status in self.statuses.values())
-        return are_running and bool(self.coordinators) and not self._joining and self._moves == Moves()
+        have_answered = self._seen == self.coordinators.keys()
+        is_placed = not self._joining and self._moves == Moves()
+        return bool(self.coordinators) and are_running and have_answered and is_placed
 
     def reason(self, job: JobView) -> str:
         """Why a job waits for its turn or for miners, in words."""
