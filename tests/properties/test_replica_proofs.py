@@ -115,7 +115,7 @@ def replica_of_random_bytes(blocks: int) -> MemoryReplica:
     return MemoryReplica(chunks, {index: group_root(chunk) for index, chunk in chunks.items()})
 
 
-@settings(deadline=None, max_examples=15)
+@settings(deadline=None, max_examples=8)
 @given(blocks=st.integers(4090, len(DATA) // 64), passes=st.integers(1, 100), data=st.data())
 def test_every_opening_of_a_replica_checks_and_no_bit_of_it_can_be_changed(
     blocks: int, passes: int, data: st.DataObject
@@ -145,7 +145,7 @@ def changes(opening: Opening, bit: int) -> list[Opening]:
     return found
 
 
-@settings(deadline=None, max_examples=15)
+@settings(deadline=None, max_examples=8)
 @given(blocks=st.integers(4096, len(DATA) // 64), passes=st.integers(1, 60), bit=st.integers(0, 2**31))
 def test_a_flipped_bit_of_a_sealed_chunk_changes_what_it_unseals_to(blocks: int, passes: int, bit: int) -> None:
     """So a replica that is damaged anywhere is not the piece any more, whatever root was committed to."""
@@ -155,7 +155,7 @@ def test_a_flipped_bit_of_a_sealed_chunk_changes_what_it_unseals_to(blocks: int,
     assert unseal_at(seal, 0, replica.load) != before
 
 
-@settings(deadline=None, max_examples=20)
+@settings(deadline=None, max_examples=10)
 @given(start=st.integers(0, 4095), passes=st.integers(1, 30))
 def test_unsealing_reads_the_blocks_before_the_chunk_and_no_others(start: int, passes: int) -> None:
     """Sectors are shown whole; what is in them before the blocks that are needed does not matter to unsealing."""

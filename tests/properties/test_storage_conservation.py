@@ -237,5 +237,5 @@ class StorageMachine(LedgerMachine):
 
 TestStorageConservation = StorageMachine.TestCase
 TestStorageConservation.settings = settings(
-    max_examples=80, stateful_step_count=60, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=50, stateful_step_count=60, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )

@@ -245,7 +245,7 @@ def test_weights_come_from_any_chunk_on(served: ServedSite, first: int) -> None:
 def test_the_site_stops_reading_when_nobody_takes_the_weights(
     served: ServedSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    layout = derive_layout({"weight": (CHUNK_BYTES * 50,)}, {})
+    layout = derive_layout({"weight": (CHUNK_BYTES * 400,)}, {})
     monkeypatch.setattr(memory_site, "LAYOUT", layout)
     served.service.state = bytes(layout.bytes)
     chunks = served.client().weights(JOB_ID)
