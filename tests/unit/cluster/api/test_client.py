@@ -2,7 +2,6 @@
 
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -27,8 +26,6 @@ from consensus.errors import EncodingError, InvalidTransactionError, Reject, Sig
 from consensus.primitives.digest import CHUNK_BYTES, bulk_digest
 from consensus.primitives.encoding import encode
 from consensus.primitives.integers import Credits, Sequence
-from jobs.layout import derive_layout
-from tests.kit import memory_site
 from tests.kit.memory_site import (
     CHAIN_ID,
     DEAL,
@@ -240,22 +237,6 @@ def test_a_chunk_behind_the_end_is_a_mistake(served: ServedSite, first: int) -> 
 @pytest.mark.parametrize("first", [0, 1])
 def test_weights_come_from_any_chunk_on(served: ServedSite, first: int) -> None:
     assert b"".join(served.client().weights(JOB_ID, first)) == STATE[first * CHUNK_BYTES :]
-
-
-def test_the_site_stops_reading_when_nobody_takes_the_weights(
-    served: ServedSite, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    layout = derive_layout({"weight": (CHUNK_BYTES * 400,)}, {})
-    monkeypatch.setattr(memory_site, "LAYOUT", layout)
-    served.service.state = bytes(layout.bytes)
-    chunks = served.client().weights(JOB_ID)
-    next(chunks)
-    assert served.service.readings_ended == 0
-    chunks.close()
-    until_s = time.monotonic() + 10
-    while not served.service.readings_ended and time.monotonic() < until_s:
-        time.sleep(0.01)
-    assert served.service.readings_ended == 1
 
 
 def test_storage_is_told_as_it_is(served: ServedSite) -> None:
