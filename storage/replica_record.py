@@ -5,12 +5,16 @@ exactly where that stopped, so a killed process goes on from there.
 """
 
 from enum import StrEnum
+from typing import TypeAlias
 
 from consensus.primitives.digest import CHUNK_BYTES, chunk_count
 from consensus.primitives.encoding import Record
 from consensus.primitives.integers import Digest, Uint32, Uint63
 from consensus.storage.sectors import replica_size
 from storage.errors import ReplicaStateError
+
+PieceName: TypeAlias = tuple[Digest, int]
+"""Deal and piece."""
 
 
 class ReplicaState(StrEnum):
@@ -21,7 +25,7 @@ class ReplicaState(StrEnum):
     SEALED = "sealed"
 
 
-class Replica(Record, frozen=True, tag="pouw/replica/1"):
+class Replica(Record, frozen=True, tag="pouw/stored-replica/1"):
     """One provider's copy of one piece of a deal."""
 
     deal: Digest

@@ -12,7 +12,7 @@ served. Trusted: the caller's sealing. Left to others: what is sealed (`storage.
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Final, Self, TypeAlias
+from typing import Final, Self
 
 import msgspec
 
@@ -35,11 +35,9 @@ from storage.errors import (
 )
 from storage.kv import Batch, KeyValueStore, Reader
 from storage.lmdb_kv import DEFAULT_MAX_BYTES, LmdbStore
-from storage.replica_record import Replica, check_step
+from storage.replica_record import PieceName, Replica, check_step
 from storage.stored_records import decode_stored
 
-PieceName: TypeAlias = tuple[Digest, int]
-"""Deal and piece."""
 _DIGEST_BYTES: Final = 32
 _BATCH_CHUNKS: Final = 32
 """Chunks written in one batch: 8 MiB in memory, one wait for the disk."""

@@ -20,13 +20,14 @@ from cluster.logs import configure_logging
 from cluster.node.piece_reader import checked_chunks
 from cluster.node.provider import ProviderNode
 from cluster.node.provider_turn import ProviderTurns, StorageSite
-from cluster.node.storage_work import PieceName, PieceSources, ProviderWork
+from cluster.node.storage_work import PieceSources, ProviderWork
 from cluster.wallet.keystore import site_keystore
 from consensus.params import ConsensusParams
 from consensus.primitives.encoding import decode, encode
 from consensus.primitives.integers import Digest, PublicKey
 from storage.artifact_manifest import Manifest
 from storage.errors import StorageCorruptError, StorageError
+from storage.replica_record import PieceName
 from storage.replica_store import ReplicaStore
 
 _RETRY_S: Final = 1.0

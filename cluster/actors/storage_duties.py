@@ -19,7 +19,7 @@ from cluster.metrics import STORAGE_PIECES, STORAGE_PROOFS, Meters
 from cluster.node.kept_artifacts import KeptArtifacts
 from cluster.node.piece_reader import checked_chunks
 from cluster.node.storage_answers import StorageAnswers
-from cluster.node.storage_desk import SealCheck, StorageDesk
+from cluster.node.storage_desk import SealCheck, StorageDesk, find_fault
 from cluster.node.storage_views import storage_view
 from cluster.views import ProbeView
 from cluster.wiring import SupervisorParts, wall_clock_ms
@@ -43,9 +43,8 @@ class StorageDuties:
     """Holds the desk, and asks providers for it."""
 
     def __init__(self, parts: SupervisorParts, provider_stake: str, meters: Meters) -> None:
-        self.kept = KeptArtifacts(key=parts.key, node=parts.node, stores=parts.stores, artifacts=parts.artifacts)
+        self.kept = KeptArtifacts(node=parts.node, stores=parts.stores, artifacts=parts.artifacts)
         self.desk = StorageDesk(
-            key=parts.key,
             node=parts.node,
             deals=parts.stores.deals,
             clock_s=time.monotonic,
@@ -111,7 +110,7 @@ class StorageDuties:
         except OSError as error:
             self.desk.refuse(check, str(error))
         else:
-            fault = await asyncio.to_thread(self.desk.find_fault, check, openings)
+            fault = await asyncio.to_thread(find_fault, check, openings)
             self.desk.judge(check, fault)
             what = f"refused: {fault}" if fault else "accepted"
             _log.info("piece %d of deal %s is %s", check.piece, check.deal.hex()[:16], what)

@@ -7,10 +7,11 @@ from typing import Final
 from cluster.actors.storage_duties import StorageDuties
 from cluster.node.storage_answers import RetrievalPlan
 from cluster.node.storage_views import deal_views, provider_views, storage_view
-from cluster.node.storage_work import PieceName, PieceSources, ProviderWork
+from cluster.node.storage_work import PieceSources, ProviderWork
 from cluster.views import DealView, ProbeView, ProviderView, StorageView
 from consensus.primitives.encoding import encode
 from consensus.primitives.integers import Digest, PublicKey
+from storage.replica_record import PieceName
 
 _WAIT_S: Final = 5.0
 

@@ -7,11 +7,7 @@ from dataclasses import dataclass, field
 
 from cluster.node.node_stores import NodeStores
 from cluster.node.supervisor import SupervisorNode
-from consensus.crypto.keys import Signer
-from consensus.crypto.signing import sign
-from consensus.errors import InvalidTransactionError
 from consensus.ledger.entries import Deal, JobAccount, JobStatus
-from consensus.primitives.encoding import Record, encode
 from consensus.primitives.integers import Credits, Digest, PublicKey
 from consensus.records.storage import DealId, KeepWeights, PieceRoot
 from consensus.records.transactions import JobId, Transfer
@@ -27,7 +23,6 @@ _log = logging.getLogger("pouw.supervisor")
 class KeptArtifacts:
     """Makes pieces of finished weights and opens the deals about them."""
 
-    key: Signer
     node: SupervisorNode
     stores: NodeStores
     artifacts: ArtifactStore
@@ -37,12 +32,12 @@ class KeptArtifacts:
 
     def sponsor(self, provider: PublicKey, amount: Credits) -> None:
         """Give a provider of this site what it needs to stake, if it has nothing and never offered storage."""
-        state, own = self.node.pool.state, self.key.public_key
+        state, own = self.node.pool.state, self.node.public_key
         account, sponsor = state.account(provider), state.account(own)
         if account.balance or account.stake or account.sequence or provider in state.providers:
             return
         if amount and sponsor.balance >= amount:
-            self._submit(Transfer(sequence=sponsor.sequence, recipient=provider, amount=amount))
+            self.node.try_own(Transfer(sequence=sponsor.sequence, recipient=provider, amount=amount))
 
     @property
     def has_work(self) -> bool:
@@ -71,7 +66,7 @@ class KeptArtifacts:
             if account.state is not None and job in self._ready:
                 whole, shards = self._ready.pop(job)
                 pieces = tuple(PieceRoot(root=shard.root, size=shard.size) for shard in shards)
-                self._submit(KeepWeights(job=job, size=whole.size, binding=whole.binding, pieces=pieces))
+                self.node.try_own(KeepWeights(job=job, size=whole.size, binding=whole.binding, pieces=pieces))
 
     def adopt_deals(self) -> None:
         """Know what the pieces of clients' own deals are made of, as far as they are about artifacts that are here."""
@@ -130,9 +125,3 @@ class KeptArtifacts:
             for shard in range(total_pieces)
         )
         return tuple(self.artifacts.load_manifest(root) for root in roots)
-
-    def _submit(self, message: Record) -> None:
-        try:
-            self.node.submit(encode(sign(self.key, self.node.chain.chain_id, message)))
-        except InvalidTransactionError as error:
-            _log.info("%s was not taken: %s", type(message).__name__, error)

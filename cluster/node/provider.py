@@ -21,9 +21,9 @@ from consensus.storage.sectors import sector_count
 from storage.artifact_manifest import Manifest
 from storage.proofs.replica_tree import ReplicaTree
 from storage.proofs.sealing import SealProgress, seal_replica, unseal_at
-from storage.replica_record import Replica, ReplicaState
+from storage.replica_record import PieceName, Replica, ReplicaState
 from storage.replica_sealing import ReplicaSealing
-from storage.replica_store import PieceName, ReplicaStore
+from storage.replica_store import ReplicaStore
 
 
 class ProviderNode:

@@ -11,7 +11,7 @@ from typing import Final, Protocol
 
 from cluster.node.piece_reader import BATCH_CHUNKS, NoSourceError, PieceReader, PieceSource
 from cluster.node.provider import ProviderNode
-from cluster.node.storage_work import PieceName, PieceSources, PieceTask, ProviderWork
+from cluster.node.storage_work import PieceSources, PieceTask, ProviderWork
 from consensus.errors import ConsensusError
 from consensus.ledger.entries import ReplicaStatus
 from consensus.primitives.integers import Credits, Digest, PublicKey, Sequence
@@ -20,7 +20,7 @@ from storage.artifact_manifest import Manifest
 from storage.erasure import ErasureCode
 from storage.errors import ReplicaDamagedError, StorageError
 from storage.proofs.errors import ReplicaCorruptError
-from storage.replica_record import ReplicaState
+from storage.replica_record import PieceName, ReplicaState
 
 _BUSY_S: Final = 1.0
 """So long it receives or seals before it asks again whether a challenge is open."""

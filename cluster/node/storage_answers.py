@@ -7,10 +7,11 @@ import msgspec
 
 from cluster.node.kept_artifacts import KeptArtifacts
 from cluster.node.storage_desk import StorageDesk
-from cluster.node.storage_work import PieceName, PieceSources, ProviderWork, provider_work, spare_pieces
+from cluster.node.storage_work import PieceSources, ProviderWork, provider_work, spare_pieces
 from consensus.primitives.integers import Credits, Digest, PublicKey
 from consensus.records.storage import DealId
 from consensus.records.transactions import JobId
+from storage.replica_record import PieceName
 
 
 class RetrievalPlan(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,16 +11,13 @@ from typing import Final
 
 from cluster.control.piece_placement import Provider
 from cluster.control.repair import Assign, Deal, Drop, Piece, PieceState, RepairLimits, Successor, plan_repairs
-from cluster.node.storage_work import PieceName, spare_pieces
+from cluster.node.storage_work import spare_pieces
 from cluster.node.supervisor import SupervisorNode
-from consensus.crypto.keys import Signer
-from consensus.crypto.signing import sign
-from consensus.errors import InvalidTransactionError
 from consensus.ledger.entries import Deal as LedgerDeal
 from consensus.ledger.entries import Piece as LedgerPiece
 from consensus.ledger.entries import Replica, ReplicaStatus
 from consensus.ledger.state import LedgerState
-from consensus.primitives.encoding import Record, encode
+from consensus.primitives.encoding import Record
 from consensus.primitives.integers import Digest, PublicKey, TimeMs
 from consensus.records.storage import (
     AssignPiece,
@@ -37,6 +34,7 @@ from consensus.storage.seal import Opening, Seal, check_opening, seal_passes
 from consensus.storage.sectors import replica_size
 from storage.deal_store import DealStore
 from storage.errors import StorageError
+from storage.replica_record import PieceName
 
 _log = logging.getLogger("pouw.supervisor")
 _LIMITS: Final = RepairLimits()
@@ -61,7 +59,6 @@ class SealCheck:
 class StorageDesk:
     """Decides and signs. Asks nobody anything; who asks and answers is for the actor."""
 
-    key: Signer
     node: SupervisorNode
     deals: DealStore
     clock_s: Callable[[], float]
@@ -123,11 +120,6 @@ class StorageDesk:
                         checks.append(check)
         return checks
 
-    @staticmethod
-    def find_fault(check: SealCheck, openings: Sequence[Opening]) -> str:
-        """What is wrong with a fresh replica, or nothing. Takes as long as unsealing its chunks: for a thread."""
-        return _find_fault(check, openings)
-
     def judge(self, check: SealCheck, fault: str) -> None:
         """Accept a replica without fault; one with a fault is refused on the chain."""
         if fault:
@@ -151,7 +143,7 @@ class StorageDesk:
         message = ReportService(
             deal=key, piece=number, term=term, height=deal.challenge_height, reason=reason[:_LONGEST_REASON]
         )
-        self._submit(message)
+        self.node.try_own(message)
 
     # what is due
 
@@ -165,13 +157,13 @@ class StorageDesk:
         asked = [piece.holder for piece in deal.pieces if deal.is_challenged(piece)]
         is_over = chain.view.next_height > height + chain.view.params.deadline_blocks
         if is_over or all(holder is not None and holder.proved for holder in asked):
-            self._submit(SettleChallenge(deal=key, height=height))
+            self.node.try_own(SettleChallenge(deal=key, height=height))
 
     def _give_back(self) -> None:
         """A vacant piece goes to a provider that still has it: one that came back after its time, for example."""
         for provider, sealed in self._sealed.items():
             offer = self.state.providers.get(provider)
-            if offer is None or offer.suspended or self.silent_s(provider) > self.limits.alive_s:
+            if offer is None or offer.suspended or not self.is_alive(provider):
                 continue
             for key, number in spare_pieces(self.state, sealed):
                 deal = self.state.deals[key]
@@ -180,7 +172,7 @@ class StorageDesk:
                     continue  # no provider keeps two pieces of a deal
                 if provider in self._late.get((key, number), ()):
                     continue  # it said so before, and did not deliver
-                self._submit(AssignPiece(deal=key, piece=number, term=piece.terms, provider=provider))
+                self.node.try_own(AssignPiece(deal=key, piece=number, term=piece.terms, provider=provider))
 
     def _repair(self) -> None:
         deals = [self._plan_of(key, deal) for key, deal in self._open_deals()]
@@ -200,7 +192,7 @@ class StorageDesk:
                     term = next(r.term for r in piece.replicas if r.provider == action.provider)
                     self._late.setdefault((Digest(action.deal), action.piece), set()).add(action.provider)
                     message = DropPiece(deal=Digest(action.deal), piece=action.piece, term=term)
-            self._submit(message)
+            self.node.try_own(message)
 
     def _pulse(self) -> None:
         """Challenges and deadlines count blocks; while a deal waits for one, blocks have to come."""
@@ -208,7 +200,7 @@ class StorageDesk:
         waits = any(deal.challenge_height is not None for _, deal in self._open_deals())
         is_old = self.clock_ms() - view.tip_time_ms >= view.params.block_interval_ms
         if waits and is_old and not len(self.node.pool):
-            self._submit(Pulse(height=view.next_height))
+            self.node.try_own(Pulse(height=view.next_height))
 
     def _providers(self) -> list[Provider]:
         accounts = {key: self.state.account(key) for key in self.state.providers}
@@ -308,14 +300,7 @@ class StorageDesk:
             accepted=accepted,
             reason=reason[:_LONGEST_REASON],
         )
-        self._submit(message)
-
-    def _submit(self, message: Record) -> None:
-        """Hand in a transaction of this supervisor. One that the ledger refuses by now is not wanted any more."""
-        try:
-            self.node.submit(encode(sign(self.key, self.node.chain.chain_id, message)))
-        except InvalidTransactionError as error:
-            _log.info("%s was not taken: %s", type(message).__name__, error)
+        self.node.try_own(message)
 
 
 _LONGEST_REASON: Final = 200
@@ -326,7 +311,8 @@ _STATES: Final = {
 }
 
 
-def _find_fault(check: SealCheck, openings: Sequence[Opening]) -> str:
+def find_fault(check: SealCheck, openings: Sequence[Opening]) -> str:
+    """What is wrong with a fresh replica, or nothing. Takes as long as unsealing its chunks: for a thread."""
     if len(openings) != len(check.indices):
         return f"{len(openings)} of {len(check.indices)} chunks were opened"
     for index, leaf, opening in zip(check.indices, check.leaves, openings, strict=True):

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 
-from cluster.control.repair import RepairLimits
 from cluster.credits import format_credits
 from cluster.node.storage_desk import StorageDesk
 from cluster.views import DealView, PieceView, ProviderView, StorageView
@@ -18,7 +17,7 @@ def storage_view(desk: StorageDesk) -> StorageView:
     pieces = [piece for deal in state.deals.values() if deal.is_open for piece in deal.pieces]
     return StorageView(
         artifacts=state.totals.open_deals,
-        providers=sum(1 for key in state.providers if desk.silent_s(key) <= desk.limits.alive_s),
+        providers=sum(1 for key in state.providers if desk.is_alive(key)),
         proofs_passed=sum(offer.proofs for offer in state.providers.values()),
         proofs_failed=sum(offer.strikes for offer in state.providers.values()),
         pieces_active=sum(1 for piece in pieces if piece.holder is not None and piece.holder.is_active),
@@ -77,7 +76,7 @@ def _piece_view(state: LedgerState, number: int, piece: Piece) -> PieceView:
 
 def _provider_view(desk: StorageDesk, key: PublicKey) -> ProviderView:
     offer, account = desk.state.providers[key], desk.state.account(key)
-    word, reason = _provider_state(desk, key, desk.limits)
+    word, reason = _provider_state(desk, key)
     return ProviderView(
         provider=key.hex(),
         node=offer.node,
@@ -94,7 +93,7 @@ def _provider_view(desk: StorageDesk, key: PublicKey) -> ProviderView:
     )
 
 
-def _provider_state(desk: StorageDesk, key: PublicKey, limits: RepairLimits) -> tuple[str, str]:
+def _provider_state(desk: StorageDesk, key: PublicKey) -> tuple[str, str]:
     offer, account = desk.state.providers[key], desk.state.account(key)
     if account.excluded:
         return "excluded", "fraud in training was proven against this account: it is paid nothing"
@@ -104,7 +103,7 @@ def _provider_state(desk: StorageDesk, key: PublicKey, limits: RepairLimits) -> 
             "suspended",
             f"{lost}it missed {offer.strikes} challenges or probes and gets nothing new until it offers again",
         )
-    if desk.silent_s(key) > limits.alive_s:
+    if not desk.is_alive(key):
         return "silent", "it does not ask for its work; without proofs it is not paid"
     if not offer.used:
         return "keeps", "it holds no piece, so there is nothing to be paid for" if not offer.proofs else ""

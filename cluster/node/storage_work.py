@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import msgspec
 
@@ -10,9 +9,7 @@ from consensus.ledger.entries import Deal, Piece, Replica
 from consensus.ledger.state import LedgerState
 from consensus.primitives.integers import Digest, Height, PublicKey
 from consensus.records.storage import DealId
-
-PieceName: TypeAlias = tuple[Digest, int]
-"""Deal and piece."""
+from storage.replica_record import PieceName
 
 
 class PieceTask(msgspec.Struct, frozen=True, kw_only=True):

@@ -286,6 +286,18 @@ class SupervisorNode:
 
     # inside
 
+    @property
+    def public_key(self) -> PublicKey:
+        """Its account."""
+        return self._key.public_key
+
+    def try_own(self, message: Record) -> None:
+        """Hand in a transaction of this node. One that the ledger refuses by now is not wanted any more."""
+        try:
+            self._submit_own(message)
+        except InvalidTransactionError as error:
+            _log.info("%s was not taken: %s", type(message).__name__, error)
+
     def _submit_own(self, message: Record) -> None:
         self.submit(encode(sign(self._key, self.chain.chain_id, message)))
 

@@ -13,8 +13,8 @@ from cluster.node.kept_artifacts import KeptArtifacts
 from cluster.node.provider import ProviderNode
 from cluster.node.provider_turn import ProviderTurns, StorageSite
 from cluster.node.storage_answers import StorageAnswers
-from cluster.node.storage_desk import SealCheck, StorageDesk
-from cluster.node.storage_work import PieceName, PieceSources, ProviderWork
+from cluster.node.storage_desk import SealCheck, StorageDesk, find_fault
+from cluster.node.storage_work import PieceSources, ProviderWork
 from consensus.crypto.keys import SecretKey
 from consensus.errors import EncodingError
 from consensus.ledger.entries import Account, Deal, ProviderAccount
@@ -31,6 +31,7 @@ from storage.artifact_manifest import Manifest
 from storage.artifacts import ArtifactStore
 from storage.errors import StorageError
 from storage.memory_kv import MemoryStore
+from storage.replica_record import PieceName
 from storage.replica_store import ReplicaStore
 from tests.kit.genesis import FUNDS, PARAMS, public_key, secret_key, supervisor_keys
 from tests.kit.node import NodeSite
@@ -112,11 +113,10 @@ class StorageWorld:
 
     def open(self) -> None:
         """A supervisor that starts from what is stored."""
-        key, stores = supervisor_keys(1)[0], self.site.stores
+        stores = self.site.stores
         self.site.node = self.site.open()
-        self.kept = KeptArtifacts(key=key, node=self.site.node, stores=stores, artifacts=self.artifacts)
+        self.kept = KeptArtifacts(node=self.site.node, stores=stores, artifacts=self.artifacts)
         self.desk = StorageDesk(
-            key=key,
             node=self.site.node,
             deals=stores.deals,
             clock_s=self.clock_s,
@@ -172,7 +172,7 @@ class StorageWorld:
             return
         except StorageError:
             return
-        self.desk.judge(check, self.desk.find_fault(check, openings))
+        self.desk.judge(check, find_fault(check, openings))
 
     def probe(self, key: DealId) -> list[bool]:
         """Ask each holder for its first chunk; who does not give it is reported."""
