@@ -5,6 +5,7 @@ next one.
 """
 
 import asyncio
+import contextlib
 import logging
 import secrets
 from collections.abc import Coroutine
@@ -39,6 +40,8 @@ _ROLES: Final = Patience(silent_s=2.5, dead_s=8.0)
 _VERIFIER: Final = Patience(silent_s=10.0, dead_s=30.0)
 """It runs only where nothing else does, so on a busy machine it answers late."""
 _DRAWN_BYTES: Final = 32
+_CARE_S: Final = 0.2
+_SETTLED_CARE_S: Final = 1.0
 
 _log = logging.getLogger("pouw.gateway")
 
@@ -63,6 +66,7 @@ class SiteCare:
     """Names of those that are watched over."""
     _gauges: SiteMeters = field(init=False)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    _changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
         watch = Digest(secrets.token_bytes(_DRAWN_BYTES))
@@ -135,8 +139,14 @@ class SiteCare:
         ]
         return [*coordinators, *miners, *self.storage.processes()]
 
+    async def wait(self) -> None:
+        """Until it is time for another turn: at once when a miner comes or goes."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._changed.wait(), _SETTLED_CARE_S if self._is_settled else _CARE_S)
+        self._changed.clear()
+
     @property
-    def is_settled(self) -> bool:
+    def _is_settled(self) -> bool:
         """Whether the site is as it should be, so that looking again can wait."""
         steady = (MinerState.IDLE, MinerState.WORKING, MinerState.EXCLUDED)
         return all(miner.state in steady for miner in self.miners.values()) and self.jobs.is_settled
@@ -208,6 +218,7 @@ class SiteCare:
         else:
             record.state = MinerState.IDLE
             self.vigil.begin(record.name, record.handle, _MINERS, key=PublicKey(record.key))
+            self._changed.set()
 
     async def _drain(self, miner: MinerRecord) -> None:
         if miner.state is MinerState.STARTING and miner.starting is not None:
@@ -270,6 +281,7 @@ class SiteCare:
         self.vigil.end(miner.name)
         ray.kill(miner.handle, no_restart=True)
         miner.state = MinerState.LOST
+        self._changed.set()
         self._begin(self.jobs.tell(miner.job, "lose_miner", miner.key))
 
     def _begin(self, work: Coroutine[None, None, None]) -> None:

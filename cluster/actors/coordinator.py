@@ -13,6 +13,7 @@ import msgspec
 import psutil
 import ray
 
+from cluster.actors.loading import lasting
 from cluster.actors.meters import RayMeters
 from cluster.actors.names import SUPERVISOR, VERIFIER
 from cluster.actors.remote import Handle, cause_of, require_actor
@@ -47,6 +48,11 @@ _RETRY_S: Final = 0.5
 _THREADS: Final = 2
 
 _log = logging.getLogger("pouw.coordinator")
+
+
+def _load_torch() -> None:
+    with lasting():
+        importlib.import_module("torch")
 
 
 def _check_memory(program: JobProgram) -> None:
@@ -203,7 +209,7 @@ class Coordinator:
     async def _run(self) -> None:
         self._node = self._ports = None
         supervisor = require_actor(SUPERVISOR)
-        torch_loaded = asyncio.create_task(asyncio.to_thread(importlib.import_module, "torch"))
+        torch_loaded = asyncio.create_task(asyncio.to_thread(_load_torch))
         opening: JobOpening = await supervisor.open_job.remote(self._job, self._key.public_key)
         self._segments = supervisor.load_part.remote(self._job, "train")
         verifier_ready = supervisor.verifier_for.remote(self._job)

@@ -55,8 +55,6 @@ from consensus.params import ConsensusParams
 from consensus.primitives.digest import chunk_count
 from consensus.primitives.integers import Digest
 
-_CARE_S: Final = 0.2
-_SETTLED_CARE_S: Final = 1.0
 _ANSWER_S: Final = 5.0
 _KEY_BYTES: Final = 32
 _BATCH_CHUNKS: Final = 8
@@ -126,7 +124,7 @@ class Gateway:
                 await self._care.tend()
             except (ray.exceptions.RayError, ClusterError) as error:
                 _log.warning("the site needs another look: %s", cause_of(error))
-            await asyncio.sleep(_SETTLED_CARE_S if self._care.is_settled else _CARE_S)
+            await self._care.wait()
 
     # SiteService
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import ray
 
+from cluster.actors.loading import lasting
 from cluster.actors.names import SUPERVISOR
 from cluster.actors.nodes import own_address
 from cluster.actors.remote import cause_of, find_actor
@@ -32,7 +33,8 @@ class Miner:
     OPTIONS: Final[dict[str, Any]] = {"num_cpus": 1, "max_restarts": 0, "concurrency_groups": {"control": 2}}
 
     def __init__(self, *, name: str, chain_id: bytes, params: ConsensusParams) -> None:
-        from cluster.node.miner import MinerNode  # loads torch: here, not where the actor is started from
+        with lasting():
+            from cluster.node.miner import MinerNode  # loads torch: here, not where the actor is started from
 
         layout = home_from_environment()  # of this node: its key is made and stays here
         configure_logging(layout, name)

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import ray
 
+from cluster.actors.loading import lasting
 from cluster.actors.vigil import Heart
 from cluster.config import HomeLayout
 from cluster.logs import configure_logging
@@ -27,7 +28,8 @@ class Verifier:
     OPTIONS: Final[dict[str, Any]] = {"num_cpus": 0, "max_restarts": -1, "concurrency_groups": {"control": 1}}
 
     def __init__(self, *, home: str, name: str, chain_id: bytes) -> None:
-        from cluster.node.verifier import VerifierNode  # loads torch: here, not where the actor is started from
+        with lasting():
+            from cluster.node.verifier import VerifierNode  # loads torch: here, not where the actor is started from
 
         layout = HomeLayout(root=Path(home))
         configure_logging(layout, name)

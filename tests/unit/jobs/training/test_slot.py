@@ -24,6 +24,13 @@ FRESH_PROCESS = """
 from tests.unit.jobs.training.test_slot import run_slot, trace
 print(*(repr(trace(run_slot(name, steps))) for name, steps in [("convnet", 1), ("gpt", 3)]), sep="\\n")
 """
+COMPILER = """
+import sys
+from tests.unit.jobs.training.test_slot import JOBS, run_slot
+for name in JOBS:
+    run_slot(name, 2)
+print(sorted({"torch._dynamo", "sympy"} & set(sys.modules)))
+"""
 
 
 def run_slot(name: str, local_steps: int) -> SlotResult:
@@ -50,13 +57,20 @@ def test_same_slot_twice_gives_the_same_bits(name: str, local_steps: int) -> Non
     assert between.update_digest != first.update_digest
 
 
-def test_a_fresh_process_gives_the_same_bits() -> None:
-    command = [sys.executable, "-W", "error", "-c", FRESH_PROCESS]
-    output = subprocess.run(
+def run_python(script: str) -> list[str]:
+    command = [sys.executable, "-W", "error", "-c", script]
+    return subprocess.run(
         command, cwd=REPOSITORY, env=environment(PORTABLE), check=True, capture_output=True, text=True
-    ).stdout
+    ).stdout.splitlines()
+
+
+def test_a_fresh_process_gives_the_same_bits() -> None:
     expected = [repr(trace(run_slot("convnet", 1))), repr(trace(run_slot("gpt", 3)))]
-    assert output.splitlines() == expected
+    assert run_python(FRESH_PROCESS) == expected
+
+
+def test_no_model_makes_torch_load_its_compiler() -> None:
+    assert run_python(COMPILER) == ["[]"]
 
 
 @pytest.mark.parametrize("local_steps", [1, 3])
