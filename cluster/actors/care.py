@@ -77,7 +77,7 @@ class SiteCare:
             storage_gb=self.storage_gb,
             places=self.places,
         )
-        self.jobs = JobCare(home=self.home, chain_id=self.chain_id)
+        self.jobs = JobCare(home=self.home, chain_id=self.chain_id, changed=self._changed)
         self._gauges = SiteMeters(meters=self.meters)
 
     def check_scale(self, desired: int) -> None:

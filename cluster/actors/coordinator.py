@@ -4,6 +4,7 @@ import asyncio
 import importlib
 import logging
 import os
+import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -56,7 +57,7 @@ def _load_torch() -> None:
 
 
 def _check_memory(program: JobProgram) -> None:
-    """Refuse a model that no miner on a machine like this one could train. Raises ModelError."""
+    """Refuse a model that no miner on a machine like this one could train: takes a second. Raises ModelError."""
     from jobs.models.size import check_memory
 
     check_memory(program.spec, program.manifest, psutil.virtual_memory().available)
@@ -182,6 +183,8 @@ class Coordinator:
         self._node: CoordinatorNode | None = None
         self._is_running = False
         self._meters = RayMeters(role="coordinator")
+        self._torch = threading.Thread(target=_load_torch, name="load torch", daemon=True)
+        self._torch.start()
 
     @ray.method(concurrency_group="control")
     async def beat(self, watch: bytes, question: int) -> bytes:
@@ -209,13 +212,14 @@ class Coordinator:
     async def _run(self) -> None:
         self._node = self._ports = None
         supervisor = require_actor(SUPERVISOR)
-        torch_loaded = asyncio.create_task(asyncio.to_thread(_load_torch))
         opening: JobOpening = await supervisor.open_job.remote(self._job, self._key.public_key)
         self._segments = supervisor.load_part.remote(self._job, "train")
         verifier_ready = supervisor.verifier_for.remote(self._job)
         program = await asyncio.to_thread(job_program, opening)
-        await torch_loaded
-        await asyncio.to_thread(_check_memory, program)
+        await asyncio.to_thread(self._torch.join)
+        progress: JobProgress = await supervisor.progress.remote(self._job)
+        if progress.state is None:  # a job that has run before fitted
+            await asyncio.to_thread(_check_memory, program)
         trainer = await asyncio.to_thread(ProgramTrainer, program, threads=_THREADS)
         await verifier_ready
         replay_class = await require_actor(VERIFIER).replay_class.remote(self._job)

@@ -8,7 +8,7 @@ import asyncio
 import logging
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -39,6 +39,8 @@ class JobCare:
 
     home: str
     chain_id: bytes
+    changed: asyncio.Event
+    """Set when something happened that asks for another turn."""
     statuses: dict[str, CoordinatorStatus] = field(default_factory=dict)
     coordinators: dict[str, Handle] = field(default_factory=dict)
     shares: dict[str, int] = field(default_factory=dict)
@@ -48,6 +50,8 @@ class JobCare:
     _joining: dict[str, str] = field(default_factory=dict)
     _seen: set[str] = field(default_factory=set)
     """Jobs whose coordinators answered in this turn."""
+    _running: set[str] = field(default_factory=set)
+    """Jobs whose coordinators were told to run and have not returned from it."""
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     @property
@@ -111,8 +115,17 @@ class JobCare:
             self.forget_miners_of(job_id, miners)
         self.statuses[job_id] = status
         self._seen.add(job_id)
-        if not status.is_running:
-            handle.run.remote()
+        if job_id not in self._running and not status.is_running:
+            self._running.add(job_id)
+            self._begin(self._run(job_id))
+
+    async def _run(self, job_id: str) -> None:
+        try:
+            await self.coordinators[job_id].run.remote()
+        except (ray.exceptions.RayError, KeyError):  # it died: what it was is seen in the next turn
+            self.changed.set()
+        finally:
+            self._running.discard(job_id)
 
     def _end(self, job_id: str, miners: Miners) -> None:
         handle = self.coordinators.pop(job_id)
@@ -210,7 +223,10 @@ class JobCare:
 
     def _begin_join(self, miner: MinerRecord, job_id: str) -> None:
         self._joining[miner.name] = job_id
-        task = asyncio.create_task(self._join(miner, job_id))
+        self._begin(self._join(miner, job_id))
+
+    def _begin(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
