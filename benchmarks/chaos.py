@@ -17,8 +17,10 @@ weights have seen. All sides pay for a new process (two seconds of loading torch
 
 import os
 from collections.abc import Mapping, Sequence
+from statistics import fmean
 from typing import Final
 
+from benchmarks.arms.shaken_site import AFTER_S
 from benchmarks.child import Results, Value, call
 from benchmarks.fault_schedule import EVERY_ROLE, MINER_KILLS, Blow, draw_schedule, write_blows
 from benchmarks.machine import pinned_cores
@@ -55,7 +57,7 @@ def measure(arguments: Mapping[str, Value]) -> Results:
 def _run(module: str, window_s: float, blows: Sequence[Blow]) -> Results:
     given: Results = {"window_s": window_s, "seed": _SEED, "workers": _WORKERS, "blows": write_blows(blows)}
     found = call(module, given, timeout_s=window_s + _SETUP_S, cores=pinned_cores(_WORKERS))
-    shown = {key: value for key, value in found.items() if key != "digests"}
+    shown = {key: value for key, value in found.items() if key not in ("digests", "after")}
     print(f"  {module.rpartition('.')[2]}, {len(blows)} faults: {shown}", flush=True)
     return found
 
@@ -67,10 +69,22 @@ def _compare_sites(alone: Results, shaken: Results) -> Results:
     common = min(len(calm), len(beaten))
     return {
         **_kept("chaos_throughput_kept", alone, shaken),
+        "chaos_throughput_kept.lost_s": _lost_s(alone, shaken),
         "chaos_same_digest": int(common > 0 and calm[:common] == beaten[:common]),
         "chaos_same_digest.rounds": common,
         "chaos_same_digest.digest": calm[common - 1] if common else "",
     }
+
+
+def _lost_s(alone: Results, shaken: Results) -> list[str]:
+    """Of each kind of fault: how many seconds of undisturbed training one costs."""
+    after, usual = shaken["after"], float(str(alone["samples_per_s"]))
+    assert isinstance(after, list)
+    by_kind: dict[str, list[float]] = {}
+    for line in after:
+        kind, _, rate = line.rpartition(": ")
+        by_kind.setdefault(kind, []).append(AFTER_S * (1 - float(rate) / usual))
+    return [f"{kind}: {fmean(lost):.1f} ({len(lost)})" for kind, lost in sorted(by_kind.items())]
 
 
 def _kept(name: str, alone: Results, shaken: Results) -> Results:

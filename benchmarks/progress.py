@@ -41,6 +41,13 @@ class Progress:
         (first, began), (last, ended) = self.seen[0], self.seen[-1]
         return (last - first) / (ended - began)
 
+    def per_s_between(self, began_s: float, ended_s: float) -> float:
+        """Units a second in a part of the window, from the last sight before it to the last one in it."""
+        started = self.seen[0][1]
+        before = [(value, at_s) for value, at_s in self.seen if at_s - started <= began_s]
+        within = [(value, at_s) for value, at_s in self.seen if at_s - started <= ended_s]
+        return (within[-1][0] - before[-1][0]) / (ended_s - began_s)
+
     def longest_s(self) -> float:
         """The longest time without growth."""
         return max(after[1] - before[1] for before, after in pairwise(self.seen))

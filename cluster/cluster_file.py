@@ -16,13 +16,12 @@ from typing import Final, TypeVar
 import msgspec
 
 from cluster.errors import UsageError
-from cluster.settings import SiteSettings, SshSettings, WorkerHosts
+from cluster.settings import SiteSettings, SshSettings, WorkerHosts, split_mistake
 from cluster.views import JsonValue
 from cluster.yaml_lines import YamlFile, read_yaml
 
 _SIMILAR: Final = 0.6
 _PROVIDER_KEYS: Final = ("type", "head_ip", "worker_ips", "external_head_ip", "coordinator_address", "use_internal_ips")
-_FIELD_IN_MESSAGE: Final = re.compile(r"^(?P<what>.*) - at `\$\.(?P<key>\w+)`$")
 _HOST: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|[0-9A-Fa-f:]+")
 _UNKNOWN: Final = re.compile(r"'(?P<key>[^']+)' (?:was|were) unexpected")
 
@@ -91,9 +90,8 @@ def _typed(file: YamlFile, values: Mapping[str, JsonValue], kind: type[Kind]) ->
     try:
         return msgspec.convert(values, type=kind)
     except msgspec.ValidationError as error:
-        found = _FIELD_IN_MESSAGE.match(str(error))
-        where = ("metadata", "pouw", *((found["key"],) if found else ()))
-        raise file.mistake(where, found["what"] if found else str(error)) from error
+        key, what = split_mistake(error)
+        raise file.mistake(("metadata", "pouw", key) if key else ("metadata", "pouw"), what) from error
 
 
 def _check_schema(file: YamlFile) -> None:

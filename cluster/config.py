@@ -47,6 +47,11 @@ class HomeLayout:
         return self.root / "worker.json"
 
     @property
+    def worker_keeper_file(self) -> Path:
+        """Which process joins again when that node ends."""
+        return self.root / "worker-keeper.json"
+
+    @property
     def worker_chain(self) -> Path:
         """The chain that this home's worker nodes work for: their miners' keys belong to it."""
         return self.root / "worker-chain"

@@ -94,6 +94,11 @@ def _convert(values: Mapping[str, JsonValue]) -> SiteSettings:
     try:
         return msgspec.convert(values, type=SiteSettings)
     except msgspec.ValidationError as error:
-        found = _FIELD_IN_MESSAGE.match(str(error))
-        words = f"{found['key']}: {found['what']}" if found else str(error)
-        raise UsageError(words, code="settings") from error
+        key, what = split_mistake(error)
+        raise UsageError(f"{key}: {what}" if key else what, code="settings") from error
+
+
+def split_mistake(error: msgspec.ValidationError) -> tuple[str, str]:
+    """The key that a value is wrong of, if one is named, and what is wrong with it."""
+    found = _FIELD_IN_MESSAGE.match(str(error))
+    return (found["key"], found["what"]) if found else ("", str(error))

@@ -3,7 +3,7 @@
 Addresses, job ids and digests are lower-case hex here; credits are decimal strings with up to six places.
 """
 
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import msgspec
 
@@ -218,6 +218,34 @@ class StorageView(View, frozen=True):
     pieces_wanted: int = 0
     reasons: tuple[str, ...] = ()
     """What keeps deals from having all their pieces."""
+
+
+ArtifactKind: TypeAlias = Literal["weights", "checkpoint", "optimizer", "spec", "manifest", "dataset"]
+"""`optimizer` and `checkpoint` belong together; `manifest` says what the `dataset` segments are."""
+
+
+class ArtifactView(View, frozen=True):
+    """Something that a job has at the site and that can be kept."""
+
+    kind: ArtifactKind
+    part: str
+    """The round of a checkpoint, the part of the data that a segment is of."""
+    root: str
+    bytes: int
+    binding: str
+    """What the root is bound to besides the bytes."""
+    deals: tuple[str, ...] = ()
+    """Open deals about it."""
+
+
+class PiecesView(View, frozen=True):
+    """What a deal about an artifact would be about."""
+
+    root: str
+    bytes: int
+    binding: str
+    pieces: tuple[tuple[str, int], ...] = ()
+    """Root and size of each."""
 
 
 class PieceView(View, frozen=True):

@@ -5,7 +5,7 @@ An artifact is there completely or not at all. Bulk data has its own database, s
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
@@ -167,6 +167,14 @@ class ArtifactStore:
             for leaf in set(_checked_manifest(root, data).leaves):
                 stage_unreference(batch, leaf)
         return True
+
+    def list_bound_to(self, binding: Digest) -> Iterator[Digest]:
+        """Roots of the complete artifacts with a binding, those with a damaged manifest left out."""
+        for key, data in self._store.scan(schema.MANIFEST):
+            with suppress(ArtifactCorruptError):
+                manifest = _checked_manifest(Digest(key[len(schema.MANIFEST) :]), data)
+                if manifest.binding == binding:
+                    yield manifest.root
 
     def list_artifacts(self) -> Iterator[Manifest]:
         """Every complete artifact in the order of roots. Raises ArtifactCorruptError at a damaged manifest."""

@@ -23,6 +23,8 @@ from cluster.settings import SiteSettings
 
 _BEACON: Final = "5e" * 32
 _POLL_S: Final = 0.2
+AFTER_S: Final = 10.0
+"""For so long after each blow the examples are counted: no other one comes before."""
 _START_S: Final = 240.0
 
 
@@ -41,8 +43,13 @@ def measure(arguments: Mapping[str, Value]) -> Results:
                 shaken.end_frozen()
         digests = read_state_digests(home)
     train = chaos_job(int(workers)).train
+    examples = train.batch_size * train.local_steps
     return {
-        "samples_per_s": shaken.progress.per_s() * train.batch_size * train.local_steps,
+        "samples_per_s": shaken.progress.per_s() * examples,
+        "after": [
+            f"{role}: {shaken.progress.per_s_between(at_s, at_s + AFTER_S) * examples:.1f}"
+            for role, at_s in shaken.moments
+        ],
         "longest_s": shaken.progress.longest_s(),
         "blows": shaken.dealt,
         "left_out": len(blows) - len(shaken.dealt),
@@ -58,6 +65,7 @@ class _Shaken:
         self._client = site.client
         self.progress = Progress()
         self.dealt: list[str] = []
+        self.moments: list[tuple[str, float]] = []
         self._frozen: set[int] = set()
 
     def run(self, window_s: float, blows: list[Blow]) -> None:
@@ -85,6 +93,7 @@ class _Shaken:
         if blow.number is signal.SIGSTOP:
             self._frozen.add(pid)
         self.dealt.append(f"{now_s:.1f} s {blow.role} {blow.number.name}")
+        self.moments.append((f"{blow.role} {blow.number.name}", now_s))
         print(f"    {self.dealt[-1]}: process {pid}", flush=True)
         return True
 

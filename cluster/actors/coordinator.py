@@ -1,7 +1,6 @@
 """The coordinator as a Ray actor: one for each running job. Implements CoordinatorNode's ports over Ray."""
 
 import asyncio
-import importlib
 import logging
 import os
 import threading
@@ -53,7 +52,7 @@ _log = logging.getLogger("pouw.coordinator")
 
 def _load_torch() -> None:
     with lasting():
-        importlib.import_module("torch")
+        import torch  # noqa: F401 - so that it is there when it is needed
 
 
 def _check_memory(program: JobProgram) -> None:

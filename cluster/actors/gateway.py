@@ -33,6 +33,7 @@ from cluster.secret_file import load_or_create_token, replace_secret
 from cluster.settings import SiteSettings
 from cluster.views import (
     AccountView,
+    ArtifactView,
     BlockView,
     ChainTipView,
     ClusterView,
@@ -42,6 +43,7 @@ from cluster.views import (
     LogQuery,
     MinerView,
     NodeView,
+    PiecesView,
     ProbeView,
     ProcessView,
     ProviderView,
@@ -215,15 +217,8 @@ class Gateway:
     async def weights(self, job: str, first: int, *, site_copy: bool) -> AsyncGenerator[bytes, None]:
         """The weights' bytes, chunk by chunk: from storage providers, if those keep them all."""
         info = await self.weights_info(job)
-        plan = None if site_copy else await _ask("retrieval", bytes.fromhex(info.job_id))
-        if plan is not None:
-            async with aclosing(read_from_providers(plan, first)) as chunks:
-                async for chunk in chunks:
-                    yield chunk
-            return
-        root, total = bytes.fromhex(info.state_digest), chunk_count(info.size_bytes)
-        for start in range(first, total, _BATCH_CHUNKS):
-            for chunk in await _ask("load_chunks", root, start, _BATCH_CHUNKS):
+        async with aclosing(_read(info.state_digest, info.size_bytes, first, site_copy=site_copy)) as chunks:
+            async for chunk in chunks:
                 yield chunk
 
     # storage
@@ -242,6 +237,29 @@ class Gateway:
         """Every account that offers storage."""
         _, _, providers = await _ask("storage_views")
         return cast("tuple[ProviderView, ...]", providers)
+
+    async def job_artifacts(self, job: str) -> tuple[ArtifactView, ...]:
+        """What a job has here that can be kept."""
+        found = match_job(await _ask("jobs"), job)
+        views: tuple[ArtifactView, ...] = await _ask("job_artifacts", bytes.fromhex(found.job_id))
+        return views
+
+    async def artifact_info(self, root: str) -> PiecesView:
+        """Size and binding of an artifact."""
+        view: PiecesView = await _ask("artifact_info", _bytes(root, "a digest"))
+        return view
+
+    async def make_pieces(self, root: str, data_pieces: int, total_pieces: int) -> PiecesView:
+        """What a deal about an artifact would be about."""
+        view: PiecesView = await _ask("make_pieces", _bytes(root, "a digest"), data_pieces, total_pieces)
+        return view
+
+    async def artifact(self, root: str, first: int) -> AsyncGenerator[bytes, None]:
+        """An artifact's bytes, chunk by chunk."""
+        info = await self.artifact_info(root)
+        async with aclosing(_read(info.root, info.bytes, first)) as chunks:
+            async for chunk in chunks:
+                yield chunk
 
     async def probe(self, deal: str) -> tuple[ProbeView, ...]:
         """Ask the holders of deals for a chunk."""
@@ -264,6 +282,20 @@ class Gateway:
         if site is None:
             raise UnreachableError("the site has no background process to stop")
         os.kill(site.pid, 15)
+
+
+async def _read(root: str, size_bytes: int, first: int, *, site_copy: bool = False) -> AsyncGenerator[bytes, None]:
+    """The chunks of an artifact: from storage providers once they keep them all, else the site's own."""
+    digest = bytes.fromhex(root)
+    plan = None if site_copy else await _ask("retrieval", digest)
+    if plan is not None:
+        async with aclosing(read_from_providers(plan, first)) as chunks:
+            async for chunk in chunks:
+                yield chunk
+        return
+    for start in range(first, chunk_count(size_bytes), _BATCH_CHUNKS):
+        for chunk in await _ask("load_chunks", digest, start, _BATCH_CHUNKS):
+            yield chunk
 
 
 async def _ask(method: str, *arguments: object) -> Any:

@@ -16,6 +16,7 @@ import ray
 from cluster.actors.remote import Handle, cause_of, find_actor
 from cluster.credits import parse_credits
 from cluster.metrics import STORAGE_PIECES, STORAGE_PROOFS, Meters
+from cluster.node.job_artifacts import JobArtifacts
 from cluster.node.kept_artifacts import KeptArtifacts
 from cluster.node.piece_reader import checked_chunks
 from cluster.node.storage_answers import StorageAnswers
@@ -43,7 +44,14 @@ class StorageDuties:
     """Holds the desk, and asks providers for it."""
 
     def __init__(self, parts: SupervisorParts, provider_stake: str, meters: Meters) -> None:
-        self.kept = KeptArtifacts(node=parts.node, stores=parts.stores, artifacts=parts.artifacts)
+        self.of_jobs = JobArtifacts(node=parts.node, stores=parts.stores, artifacts=parts.artifacts)
+        self.kept = KeptArtifacts(
+            node=parts.node,
+            stores=parts.stores,
+            artifacts=parts.artifacts,
+            clock_s=time.monotonic,
+            is_withheld=self.of_jobs.is_withheld,
+        )
         self.desk = StorageDesk(
             node=parts.node,
             deals=parts.stores.deals,

@@ -8,7 +8,7 @@ from cluster.actors.storage_duties import StorageDuties
 from cluster.node.storage_answers import RetrievalPlan
 from cluster.node.storage_views import deal_views, provider_views, storage_view
 from cluster.node.storage_work import PieceSources, ProviderWork
-from cluster.views import DealView, ProbeView, ProviderView, StorageView
+from cluster.views import ArtifactView, DealView, PiecesView, ProbeView, ProviderView, StorageView
 from consensus.primitives.encoding import encode
 from consensus.primitives.integers import Digest, PublicKey
 from storage.replica_record import PieceName
@@ -45,9 +45,34 @@ class StorageFront:
         """Some chunks of an artifact that is here."""
         return await asyncio.to_thread(self._storage.kept.load_chunks, Digest(root), first, count)
 
-    async def retrieval(self, job: bytes) -> RetrievalPlan | None:
-        """How the weights of a job are read from providers; None while the site itself has to give them."""
-        return self._storage.answers.retrieval(Digest(job))
+    async def retrieval(self, root: bytes) -> RetrievalPlan | None:
+        """How an artifact is read from providers; None while the site itself has to give it."""
+        return self._storage.answers.retrieval(Digest(root))
+
+    async def job_artifacts(self, job: bytes) -> tuple[ArtifactView, ...]:
+        """What a job has here that can be kept."""
+        return await asyncio.to_thread(self._storage.of_jobs.list, Digest(job))
+
+    async def artifact_info(self, root: bytes) -> PiecesView:
+        """Size and binding of an artifact that is under a deal, or here."""
+        self._storage.of_jobs.check_released(Digest(root))
+        deals = self._storage.desk.state.deals.values()
+        deal = next((deal for deal in deals if deal.is_open and deal.root == root), None)
+        if deal is not None:
+            return PiecesView(root=deal.root.hex(), bytes=deal.size, binding=deal.binding.hex())
+        found = await asyncio.to_thread(self._storage.of_jobs.manifest, Digest(root))
+        return PiecesView(root=found.root.hex(), bytes=found.size, binding=found.binding.hex())
+
+    async def make_pieces(self, root: bytes, data_pieces: int, total_pieces: int) -> PiecesView:
+        """The pieces of a deal about an artifact that is here; shards are made now."""
+        whole = await asyncio.to_thread(self._storage.of_jobs.manifest, Digest(root))
+        _, pieces = await asyncio.to_thread(self._storage.kept.make_pieces, whole.root, data_pieces, total_pieces)
+        return PiecesView(
+            root=whole.root.hex(),
+            bytes=whole.size,
+            binding=whole.binding.hex(),
+            pieces=tuple((piece.root.hex(), piece.size) for piece in pieces),
+        )
 
     async def report_source(self, deal: bytes, piece: int, term: int, reason: str) -> None:
         """A holder did not hand out what it keeps."""

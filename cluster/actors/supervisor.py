@@ -344,10 +344,6 @@ class Supervisor(StorageFront):
         """State digest, size and encoded layout of a finished job's weights."""
         return await asyncio.to_thread(self._files.weights_info, Digest(job))
 
-    async def load_chunk(self, root: bytes, index: int) -> bytes:
-        """One checked chunk of an artifact."""
-        return await asyncio.to_thread(self._files.artifacts.load_chunk, Digest(root), index)
-
     # views
 
     async def pid(self) -> int:

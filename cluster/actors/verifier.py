@@ -28,13 +28,13 @@ class Verifier:
     OPTIONS: Final[dict[str, Any]] = {"num_cpus": 0, "max_restarts": -1, "concurrency_groups": {"control": 1}}
 
     def __init__(self, *, home: str, name: str, chain_id: bytes) -> None:
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
         with lasting():
             from cluster.node.verifier import VerifierNode  # loads torch: here, not where the actor is started from
 
         layout = HomeLayout(root=Path(home))
         configure_logging(layout, name)
         self._heart = Heart(site_keystore(layout).load_or_create(name), Digest(chain_id), name)
-        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
         self._node = VerifierNode()
 
     def machine(self, replay_class: str) -> MachineClass:

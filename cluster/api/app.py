@@ -7,7 +7,7 @@ from fastapi import FastAPI
 
 from cluster.api.failures import install_failures
 from cluster.api.guard import Guard
-from cluster.api.routes import job_routes, ledger_routes, site_routes, storage_routes
+from cluster.api.routes import artifact_routes, job_routes, ledger_routes, site_routes, storage_routes
 from cluster.api.service import SiteService
 
 
@@ -20,8 +20,8 @@ def build_app(service: SiteService, token: str) -> FastAPI:
     if not token:
         raise ValueError("a gateway needs a token")
     app = FastAPI(title="pouw", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
-    for router in (site_routes(service), ledger_routes(service), job_routes(service), storage_routes(service)):
-        app.include_router(router)
+    for routes in (site_routes, ledger_routes, job_routes, storage_routes, artifact_routes):
+        app.include_router(routes(service))
     install_failures(app)
     app.add_middleware(Guard, token=token)
     return app

@@ -24,6 +24,7 @@ from cluster.errors import (
 )
 from cluster.views import (
     AccountView,
+    ArtifactView,
     BlockView,
     DealView,
     ErrorView,
@@ -32,6 +33,7 @@ from cluster.views import (
     LogQuery,
     MinerView,
     NodeView,
+    PiecesView,
     ProbeView,
     ProviderView,
     ScaleView,
@@ -43,6 +45,7 @@ from cluster.views import (
 DEFAULT_TIMEOUT_S: Final = 30.0
 _WEIGHTS_TIMEOUT_S: Final = 120.0
 """Providers that are being started again are waited for."""
+_PIECES_TIMEOUT_S: Final = 1_800.0
 _CHUNK_BYTES: Final = 256 * 1024
 _FIRST_ERROR: Final = 400
 _NOT_FOUND: Final = 404
@@ -128,7 +131,9 @@ class GatewayClient:
         A cut connection raises `UnreachableError`.
         """
         query = urlencode({"first": first, "site_copy": str(site_copy).lower()})
-        path = f"/v1/jobs/{job}/weights?{query}"
+        return self._stream(f"/v1/jobs/{job}/weights?{query}")
+
+    def _stream(self, path: str) -> Iterator[bytes]:
         with self._exchange("GET", path, timeout_s=max(self._timeout_s, _WEIGHTS_TIMEOUT_S)) as answer:
             _check(answer)
             while chunk := answer.read(_CHUNK_BYTES):
@@ -144,6 +149,22 @@ class GatewayClient:
 
     def providers(self) -> tuple[ProviderView, ...]:
         return self._get("/v1/storage/providers", tuple[ProviderView, ...])
+
+    def job_artifacts(self, job: str) -> tuple[ArtifactView, ...]:
+        return self._get(f"/v1/storage/jobs/{job}", tuple[ArtifactView, ...])
+
+    def artifact_info(self, root: str) -> PiecesView:
+        return self._get(f"/v1/storage/artifacts/{root}/info", PiecesView)
+
+    def make_pieces(self, root: str, data_pieces: int, total_pieces: int) -> PiecesView:
+        """Takes as long as reading the artifact for every shard."""
+        query = urlencode({"data": data_pieces, "total": total_pieces})
+        path = f"/v1/storage/artifacts/{root}/pieces?{query}"
+        return _decode(self._ask("POST", path, timeout_s=_PIECES_TIMEOUT_S), PiecesView)
+
+    def artifact(self, root: str, first: int = 0) -> Iterator[bytes]:
+        """An artifact's bytes, as `weights` gives those of a job."""
+        return self._stream(f"/v1/storage/artifacts/{root}?{urlencode({'first': first})}")
 
     def probe(self, deal: str = "") -> tuple[ProbeView, ...]:
         """Ask the holders of all deals whose id begins so for a chunk; takes as long as the slowest of them."""
@@ -163,8 +184,16 @@ class GatewayClient:
         given = {name: value for name, value in (query or {}).items() if value is not None}
         return _decode(self._ask("GET", f"{path}?{urlencode(given)}" if given else path), kind)
 
-    def _ask(self, method: str, path: str, body: bytes | None = None, media_type: str = _OCTETS) -> bytes:
-        with self._exchange(method, path, body, media_type) as answer:
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        media_type: str = _OCTETS,
+        *,
+        timeout_s: float | None = None,
+    ) -> bytes:
+        with self._exchange(method, path, body, media_type, timeout_s=timeout_s) as answer:
             _check(answer)
             return answer.read()
 

@@ -20,6 +20,7 @@ from cluster.api.service import SiteService, Submission
 from cluster.control.capacity import MOST_MINERS
 from cluster.errors import NotFoundError, UsageError
 from cluster.views import LogQuery
+from consensus.ledger.deals import MAX_PIECES
 from consensus.primitives.digest import CHUNK_BYTES
 
 MAX_BLOCKS = 1_000
@@ -28,6 +29,7 @@ _OCTETS = "application/octet-stream"
 
 Digest = Annotated[str, Path(pattern="^[0-9a-f]{64}$")]
 Job = Annotated[str, Path(pattern="^[0-9a-f]{64}$")]
+First = Annotated[int, Query(ge=0)]
 Role = Annotated[str | None, Query(max_length=64)]
 SomeJob = Annotated[str | None, Query(pattern="^[0-9a-f]{1,64}$")]
 
@@ -135,6 +137,36 @@ def storage_routes(service: SiteService) -> APIRouter:
     return router
 
 
+def artifact_routes(service: SiteService) -> APIRouter:
+    """Anything that is kept or can be, by its root."""
+    router = APIRouter(prefix="/v1/storage")
+
+    @router.get("/jobs/{job}")
+    async def job_artifacts(job: Job) -> Response:
+        return json_response(await service.job_artifacts(job))
+
+    @router.post("/artifacts/{root}/pieces")
+    async def make_pieces(
+        root: Digest,
+        data: Annotated[int, Query(ge=1, le=MAX_PIECES)] = 1,
+        total: Annotated[int, Query(ge=1, le=MAX_PIECES)] = 1,
+    ) -> Response:
+        if data > total:
+            raise UsageError(f"of {total} pieces not {data} can be needed")
+        return json_response(await service.make_pieces(root, data, total))
+
+    @router.get("/artifacts/{root}/info")
+    async def artifact_info(root: Digest) -> Response:
+        return json_response(await service.artifact_info(root))
+
+    @router.get("/artifacts/{root}")
+    async def artifact(root: Digest, first: First = 0) -> Response:
+        info = await service.artifact_info(root)
+        return await _stream(f"artifact {root}", info.bytes, first, service.artifact(root, first))
+
+    return router
+
+
 def job_routes(service: SiteService) -> APIRouter:
     """Jobs, and the bytes that go in and come out."""
     router = APIRouter(prefix="/v1")
@@ -158,23 +190,27 @@ def job_routes(service: SiteService) -> APIRouter:
         return json_response(await service.weights_info(job))
 
     @router.get("/jobs/{job}/weights")
-    async def weights(
-        job: Job, first: Annotated[int, Query(ge=0)] = 0, *, site_copy: Annotated[bool, Query()] = False
-    ) -> Response:
+    async def weights(job: Job, first: First = 0, *, site_copy: Annotated[bool, Query()] = False) -> Response:
         info = await service.weights_info(job)
-        left = info.size_bytes - first * CHUNK_BYTES
-        if first and left <= 0:
-            raise UsageError(f"the weights of job {job} have no chunk {first}")
         chunks = service.weights(job, first, site_copy=site_copy)
-        # The first chunk is taken before the answer starts: what is wrong with the rest of the way shows up there, and
-        # can still be said properly.
-        chunk = await anext(chunks, b"")
-        if not chunk and info.size_bytes:
-            raise NotFoundError(f"the site has no weights of job {job}", code="weights")
-        length = {"Content-Length": str(left)}
-        return StreamingResponse(_chain(chunk, chunks), headers=length, media_type=_OCTETS)
+        return await _stream(f"weights of job {job}", info.size_bytes, first, chunks)
 
     return router
+
+
+async def _stream(what: str, size_bytes: int, first: int, chunks: AsyncGenerator[bytes, None]) -> Response:
+    """Chunks from `first` on as an answer.
+
+    The first one is taken before the answer starts: what is wrong with the rest of the way shows up there, and can
+    still be said properly.
+    """
+    left = size_bytes - first * CHUNK_BYTES
+    if first and left <= 0:
+        raise UsageError(f"{what}: there is no chunk {first}")
+    chunk = await anext(chunks, b"")
+    if not chunk and size_bytes:
+        raise NotFoundError(f"{what}: the site has no bytes of it", code="weights")
+    return StreamingResponse(_chain(chunk, chunks), headers={"Content-Length": str(left)}, media_type=_OCTETS)
 
 
 async def _chain(first: bytes, rest: AsyncGenerator[bytes, None]) -> AsyncIterator[bytes]:

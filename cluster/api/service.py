@@ -7,6 +7,7 @@ import msgspec
 
 from cluster.views import (
     AccountView,
+    ArtifactView,
     BlockView,
     DealView,
     JobView,
@@ -14,6 +15,7 @@ from cluster.views import (
     LogQuery,
     MinerView,
     NodeView,
+    PiecesView,
     ProbeView,
     ProviderView,
     ScaleView,
@@ -96,6 +98,22 @@ class SiteService(Protocol):
     async def deals(self) -> tuple[DealView, ...]: ...
 
     async def providers(self) -> tuple[ProviderView, ...]: ...
+
+    async def job_artifacts(self, job: str) -> tuple[ArtifactView, ...]:
+        """What a job has at the site that can be kept."""
+        ...
+
+    async def artifact_info(self, root: str) -> PiecesView:
+        """Size and binding of an artifact that is under a deal, or at the site."""
+        ...
+
+    async def make_pieces(self, root: str, data_pieces: int, total_pieces: int) -> PiecesView:
+        """The pieces of a deal about an artifact at the site; shards are made now, and stay for an hour."""
+        ...
+
+    def artifact(self, root: str, first: int) -> AsyncGenerator[bytes, None]:
+        """An artifact's bytes as `weights` gives those of a job: from providers, or else the site's own copy."""
+        ...
 
     async def probe(self, deal: str) -> tuple[ProbeView, ...]:
         """Ask the holders of all deals whose id begins so for a chunk."""

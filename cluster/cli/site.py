@@ -57,12 +57,12 @@ def down(
     from cluster.cli.starting import ask_to_stop, print_down
     from cluster.launch.down import DownView
     from cluster.launch.fleet import stop_fleet
-    from cluster.launch.join import leave_site
+    from cluster.launch.staying import leave
 
     home = home_from_environment()
     with open_display(as_json) as display:
         if node:
-            view = DownView(stopped=False, worker_pid=leave_site(home))
+            view = DownView(stopped=False, worker_pid=leave(home))
         else:
             view = stop_fleet(home, ask_to_stop(home), waiting(display, "stopping the site"))
     show(view, as_json, print_down)
@@ -76,20 +76,23 @@ def join(  # noqa: PLR0917 - options of a command are parameters
     cpus: Annotated[int | None, typer.Option(min=1, help="Cores to offer; all if left out.")] = None,
     chain: Annotated[str | None, typer.Option(metavar="HEX", help="Join only the site of this chain.")] = None,
     token_stdin: Annotated[bool, typer.Option("--token-stdin", help="Read Ray's token from standard input.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="Do not join again when the node ends unasked.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Make this machine a worker node of a site.
 
     It needs the site's Ray token: copy the file site/ray-token of the site's home to this machine's home (mode 600),
     set POUW_RAY_TOKEN, or give it on standard input. Versions, replay class and chain are compared with the site first.
-    `pouw scale` then places miners here; `pouw down` ends the node.
+    `pouw scale` then places miners here. If the node ends, or the site's head, this machine joins again as soon as it
+    can. `pouw down` ends the node for good.
     """
     from cluster.cli.progress import open_display, waiting
     from cluster.launch.certificates import keep, read_credentials
-    from cluster.launch.join import NodeOptions, check_not_joined, join_site, load_ray_token
+    from cluster.launch.join import NodeOptions, join_site, load_ray_token
+    from cluster.launch.staying import check_not_staying, stay_joined
 
     home = home_from_environment()
-    check_not_joined(home)  # before anything of a node that runs is replaced
+    check_not_staying(home)  # before anything of a node that runs is replaced
     if token_stdin:
         credentials = read_credentials(sys.stdin.readline().strip())
         keep(home, credentials)
@@ -99,6 +102,8 @@ def join(  # noqa: PLR0917 - options of a command are parameters
     options = NodeOptions(node_ip=node_ip, cpus=cpus, chain_id=chain)
     with open_display(as_json) as display:
         view = join_site(home, address, token, options, tick=waiting(display, "joining"))
+    if not once:
+        stay_joined(home, address, token, options)
     show(view, as_json, lambda joined: say(f"joined {joined.address} (process {joined.pid}, log {joined.log})"))
 
 

@@ -1,10 +1,11 @@
-"""Commands about kept artifacts: storage status, deals, providers, probe, drain, close."""
+"""Commands about kept artifacts: storage status, deals, providers, artifacts, keep, fetch, probe, drain, close."""
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Literal
 
 import typer
 
-from cluster.cli.options import AsJson, KeyName, examples, help_when_alone
+from cluster.cli.options import AsJson, JobName, KeyName, examples, help_when_alone
 from cluster.cli.output import say, show
 from cluster.config import home_from_environment
 from cluster.wallet.names import CLIENT_KEY
@@ -15,6 +16,13 @@ PROVIDERS_EXAMPLES = examples("pouw storage providers")
 PROBE_EXAMPLES = examples("pouw storage probe", "pouw storage probe 3f2a")
 DRAIN_EXAMPLES = examples("pouw storage drain 10.0.0.7")
 CLOSE_EXAMPLES = examples("pouw storage close 3f2a")
+ARTIFACTS_EXAMPLES = examples("pouw storage artifacts digits")
+KEEP_EXAMPLES = examples(
+    "pouw storage keep digits --replicas 3 --reward 10",
+    "pouw storage keep digits --what dataset --data 4 --parity 2",
+    "pouw storage keep digits --what checkpoint --round 200",
+)
+FETCH_EXAMPLES = examples("pouw storage fetch ROOT segment.arrow")
 
 storage = typer.Typer(help="Kept weights and who keeps them.", callback=help_when_alone, invoke_without_command=True)
 
@@ -44,6 +52,72 @@ def providers(as_json: AsJson = False) -> None:
     from cluster.client.connection import connect
 
     show(connect(home_from_environment()).providers(), as_json, print_providers)
+
+
+@storage.command("artifacts", epilog=ARTIFACTS_EXAMPLES)
+def artifacts(job: JobName, as_json: AsJson = False) -> None:
+    """List what a job has at the site: weights, checkpoints, dataset segments, and which deals keep them."""
+    from cluster.cli.storage_tables import print_artifacts
+    from cluster.client.connection import connect
+    from cluster.client.finding import find_job
+
+    client = connect(home_from_environment())
+    show(client.job_artifacts(find_job(client, job).job_id), as_json, print_artifacts)
+
+
+@storage.command("keep", epilog=KEEP_EXAMPLES)
+def keep(
+    job: JobName,
+    *,
+    what: Annotated[
+        Literal["weights", "checkpoint", "dataset"], typer.Option("--what", help="What of the job is to be kept.")
+    ] = "weights",
+    round_number: Annotated[
+        int | None, typer.Option("--round", min=0, help="Of a checkpoint; the last one if none is given.")
+    ] = None,
+    replicas: Annotated[int | None, typer.Option(min=1, help="Whole copies; 3 if nothing is said.")] = None,
+    data: Annotated[int | None, typer.Option(min=2, help="Shards of which any so many are enough.")] = None,
+    parity: Annotated[int | None, typer.Option(min=1, help="Shards beyond those.")] = None,
+    reward: Annotated[str, typer.Option(help="Credits for all pieces and proofs together.")] = "1",
+    proofs: Annotated[int, typer.Option(min=1, help="How often each provider has to prove.")] = 4_320,
+    collateral: Annotated[int, typer.Option(min=0, help="Credits a provider loses for a piece it loses.")] = 1,
+    key: KeyName = CLIENT_KEY,
+    as_json: AsJson = False,
+) -> None:
+    """Pay storage providers to keep what a job has at the site. Opens a deal for each artifact that is under none."""
+    from cluster.cli.progress import counting, open_display
+    from cluster.cli.storage_tables import print_kept
+    from cluster.client.connection import connect
+    from cluster.client.finding import find_job
+    from cluster.client.keeping import Order, choose_artifacts, keep_artifacts
+    from cluster.wallet.keystore import client_keystore
+
+    home = home_from_environment()
+    order = Order.of(replicas=replicas, data=data, parity=parity, reward=reward, proofs=proofs, collateral=collateral)
+    client = connect(home)
+    job_id = find_job(client, job).job_id
+    chosen = choose_artifacts(client.job_artifacts(job_id), what, round_number)
+    with open_display(as_json) as display:
+        progress = counting(display, "opening deals", "artifacts")
+        kept = keep_artifacts(client, client_keystore(home), key, job_id, chosen, order, report=progress)
+    show(kept, as_json, print_kept)
+
+
+@storage.command("fetch", epilog=FETCH_EXAMPLES)
+def fetch(
+    root: Annotated[str, typer.Argument(metavar="ROOT", help="All 64 digits, as in: pouw storage artifacts --json.")],
+    target: Annotated[Path, typer.Argument(metavar="FILE", help="Where to write it.")],
+    as_json: AsJson = False,
+) -> None:
+    """Fetch an artifact as it is, checked. It comes from its providers; run again, it goes on where it was cut."""
+    from cluster.cli.progress import open_display, transfer
+    from cluster.client.connection import connect
+    from cluster.client.download import fetch_artifact
+
+    client = connect(home_from_environment())
+    with open_display(as_json) as display:
+        view = fetch_artifact(client, root, target, transfer(display, "fetching"))
+    show(view, as_json, lambda got: say(f"wrote {got.path} ({got.bytes:,} bytes), root {got.digest} checked"))
 
 
 @storage.command("probe", epilog=PROBE_EXAMPLES)

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from cluster.cli.output import say
 from cluster.cli.tables import SHORT, print_table
-from cluster.views import DealView, ProbeView, ProviderView, StorageView
+from cluster.client.keeping import KeptView
+from cluster.views import ArtifactView, DealView, ProbeView, ProviderView, StorageView
 
 _MB = 10**6
 
@@ -40,6 +41,31 @@ def print_deals(deals: Sequence[DealView]) -> None:
     )
     columns = ("deal", "of", "state", "size", "scheme", "active", "pieces", "paid", "left", "reason")
     print_table(columns, rows, frozenset({"size", "paid", "left"}))
+
+
+def print_artifacts(artifacts: Sequence[ArtifactView]) -> None:
+    """What a job has, one a line."""
+    if not artifacts:
+        say("the site has nothing of this job")
+        return
+    rows = (
+        (
+            each.kind,
+            each.part,
+            f"{each.bytes / _MB:.1f} MB",
+            each.root,
+            ", ".join(deal[:SHORT] for deal in each.deals) or "under no deal",
+        )
+        for each in artifacts
+    )
+    print_table(("what", "of", "size", "root", "deals"), rows, frozenset({"size"}))
+
+
+def print_kept(kept: Sequence[KeptView]) -> None:
+    """Deals that were just opened."""
+    rows = ((each.deal_id[:SHORT], each.kind, each.part, f"{each.bytes / _MB:.1f} MB", each.cost) for each in kept)
+    print_table(("deal", "what", "of", "size", "credits"), rows, frozenset({"size", "credits"}))
+    say("providers are looked for now; watch it with: pouw storage deals")
 
 
 def print_providers(providers: Sequence[ProviderView]) -> None:

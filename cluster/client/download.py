@@ -1,22 +1,25 @@
-"""Fetch a job's weights and believe nothing that does not hash to the state digest.
+"""Fetch a job's weights, or anything else that is kept, and believe nothing that does not hash to its root.
 
-The bytes stream into a hidden file beside the target while their leaves are hashed. Only when the root over the
-leaves, bound to the layout, is the state digest, is the safetensors file written and moved into place.
+The bytes stream into a hidden file beside the target while their leaves are hashed. Only when the root over the leaves
+and the binding (of weights: their layout) is what was asked for, is the file written and moved into place.
 """
 
 import mmap
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import IO, Final, Literal, TypeAlias
 
 import msgspec
+from msgspec.structs import replace
 
 from cluster.api.client import GatewayClient
 from cluster.api.service import WeightsInfo
 from cluster.errors import ClusterError, UsageError
-from cluster.views import View
+from cluster.views import PiecesView, View
 from consensus.primitives.digest import CHUNK_BYTES, bulk_root, leaf_digest
 from consensus.primitives.integers import Digest
 from jobs.export import write_safetensors
@@ -66,26 +69,51 @@ def fetch_weights(  # what is wanted, from whom, and how to tell
     layout = decode_layout(info.layout)
     _check_description(info, layout, state_digest)
     _check_target(target, form)
-    part = target.parent / f".{target.name}.{state_digest[:16]}.part"
+    whole = PiecesView(root=state_digest, bytes=info.size_bytes, binding=layout.digest.hex())
+    chunks = partial(client.weights, job_id, site_copy=site_copy)
+    with _received(whole, target, chunks, report) as file:
+        size_bytes = _export(file, target, layout, info, form)
+    return FetchView(path=str(target), bytes=size_bytes, digest=state_digest)
+
+
+def fetch_artifact(client: GatewayClient, root: str, target: Path, report: Callable[[int, int], None]) -> FetchView:
+    """Fetch, check and write any artifact that is kept, as it is. Goes on where a call before was cut.
+
+    Raises:
+        WeightsError: the bytes are not what `root` stands for; no file is left.
+    """
+    info = client.artifact_info(root)
+    _check_target(target, "safetensors")
+    with _received(replace(info, root=root), target, partial(client.artifact, root), report) as file:
+        file.flush()
+        os.fsync(file.fileno())
+        Path(file.name).replace(target)
+    return FetchView(path=str(target), bytes=info.bytes, digest=root)
+
+
+@contextmanager
+def _received(
+    info: PiecesView, target: Path, chunks: Callable[[int], Iterator[bytes]], report: Callable[[int, int], None]
+) -> Iterator[IO[bytes]]:
+    """All bytes in a file beside the target, checked; it is gone afterwards. `chunks` come from the given one on."""
+    part = target.parent / f".{target.name}.{info.root[:16]}.part"
     try:
         with part.open("a+b") as file:
-            leaves = _leaves_so_far(file, info.size_bytes)
-            if file.tell() < info.size_bytes:
-                chunks = client.weights(job_id, len(leaves), site_copy=site_copy)
-                leaves += _store(_chunks(chunks), file, info.size_bytes, report)
-            actual = bulk_root(leaves, file.tell(), layout.digest).hex()
-            if actual != state_digest:
+            leaves = _leaves_so_far(file, info.bytes)
+            if file.tell() < info.bytes:
+                leaves += _store(_chunks(chunks(len(leaves))), file, info.bytes, report)
+            actual = bulk_root(leaves, file.tell(), Digest(bytes.fromhex(info.binding))).hex()
+            if actual != info.root:
                 part.unlink()
                 raise WeightsError(
-                    f"the weights hash to {actual[:16]}..., the job's state digest is {state_digest[:16]}...",
+                    f"the bytes hash to {actual[:16]}..., what was asked for is {info.root[:16]}...",
                     hint="the site sent wrong bytes; try again, and look into its log: pouw logs",
                 )
-            size_bytes = _export(file, target, layout, info, form)
-        part.unlink()
+            yield file
+        part.unlink(missing_ok=True)
     finally:
         if part.exists() and part.stat().st_size < CHUNK_BYTES:  # the next call could not go on from there
             part.unlink()
-    return FetchView(path=str(target), bytes=size_bytes, digest=state_digest)
 
 
 def _leaves_so_far(file: IO[bytes], size_bytes: int) -> list[Digest]:

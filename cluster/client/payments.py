@@ -90,7 +90,7 @@ def send_credits(client: GatewayClient, keystore: Keystore, name: str, recipient
     """
     signer = keystore.load(name)
     to = _resolve(keystore, recipient)
-    chain_id, sequence = _next(client, signer.public_key)
+    chain_id, sequence = next_sequence(client, signer.public_key)
     signed = sign_transfer(signer, chain_id, sequence=sequence, recipient=to, amount=amount)
     sent = client.send_transaction(encode(signed))
     return SentView(transaction=sent.transaction, recipient=to.hex(), amount=format_credits(amount))
@@ -99,7 +99,7 @@ def send_credits(client: GatewayClient, keystore: Keystore, name: str, recipient
 def cancel_job(client: GatewayClient, keystore: Keystore, name: str, job_id: str) -> CancelView:
     """Ask the ledger to stop a job that this key has paid for."""
     signer = keystore.load(name)
-    chain_id, sequence = _next(client, signer.public_key)
+    chain_id, sequence = next_sequence(client, signer.public_key)
     signed = sign_cancel_job(signer, chain_id, sequence=sequence, job=Digest(bytes.fromhex(job_id)))
     return CancelView(job_id=job_id, transaction=client.send_transaction(encode(signed)).transaction)
 
@@ -109,7 +109,7 @@ def move_stake(
 ) -> StakeView:
     """Move credits between an account's balance and its stake: in, or, with `out`, back as far as it is not locked."""
     signer = keystore.load(name)
-    chain_id, sequence = _next(client, signer.public_key)
+    chain_id, sequence = next_sequence(client, signer.public_key)
     sign = sign_unstake if out else sign_stake
     sent = client.send_transaction(encode(sign(signer, chain_id, sequence=sequence, amount=amount)))
     return StakeView(
@@ -132,12 +132,13 @@ def close_deal(client: GatewayClient, keystore: Keystore, name: str, prefix: str
             hint="list them with: pouw storage deals",
         )
     signer = keystore.load(name)
-    chain_id, sequence = _next(client, signer.public_key)
+    chain_id, sequence = next_sequence(client, signer.public_key)
     signed = sign_close_deal(signer, chain_id, sequence=sequence, deal=Digest(bytes.fromhex(found[0])))
     return CloseView(deal_id=found[0], transaction=client.send_transaction(encode(signed)).transaction)
 
 
-def _next(client: GatewayClient, key: PublicKey) -> tuple[Digest, Sequence]:
+def next_sequence(client: GatewayClient, key: PublicKey) -> tuple[Digest, Sequence]:
+    """Id of the chain, and the number of a key's next transaction."""
     chain_id = Digest(bytes.fromhex(client.chain_facts().chain_id))
     return chain_id, Sequence(client.account(key.hex()).sequence)
 

@@ -5,9 +5,9 @@ from typing import Final
 
 from cluster.config import HomeLayout, ProcessMark, SiteFile, read_site_file, remove_site_file
 from cluster.errors import ClusterError
-from cluster.launch.join import leave_site
 from cluster.launch.lock import site_lock
 from cluster.launch.process import kill_group, terminate, wait_until
+from cluster.launch.staying import leave
 from cluster.views import View
 
 ASK_TIMEOUT_S: Final = 60.0
@@ -55,9 +55,9 @@ def stop_site(
         ClusterError: it is still there after being killed.
     """
     if not home.site.exists():
-        return DownView(stopped=False, worker_pid=leave_site(home))
+        return DownView(stopped=False, worker_pid=leave(home))
     with site_lock(home):
-        worker_pid = leave_site(home)
+        worker_pid = leave(home)
         site = read_site_file(home)
         if site is None or not site.is_alive:
             remove_site_file(home)

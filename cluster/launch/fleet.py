@@ -17,6 +17,7 @@ from cluster.errors import ClusterError
 from cluster.launch.certificates import Credentials, issue
 from cluster.launch.down import DownView, WorkerDown, stop_site
 from cluster.launch.join import JoinView
+from cluster.launch.resources import check_enough_for_miners
 from cluster.launch.ssh import Machine
 from cluster.launch.up import start_site
 from cluster.secret_file import load_or_create_token, replace_secret
@@ -44,6 +45,8 @@ def start_fleet(home: HomeLayout, settings: SiteSettings, hosts: WorkerHosts | N
             was started is ended again.
     """
     if hosts is None:
+        if settings.head_miners != "never":
+            check_enough_for_miners(settings.miners)
         return start_site(home, settings, tick=tick)
     machines = [Machine(address=address, hosts=hosts) for address in hosts.addresses]
     _end_earlier(home)

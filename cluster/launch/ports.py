@@ -1,10 +1,10 @@
-"""Which port the gateway gets."""
+"""Which port the gateway gets, and whether the head can be reached where it is said to be."""
 
 import errno
 import socket
 from typing import Final
 
-from cluster.errors import ConflictError
+from cluster.errors import ConflictError, UsageError
 from cluster.settings import DEFAULT_PORT
 
 LOOPBACK: Final = "127.0.0.1"
@@ -38,3 +38,26 @@ def choose_port(wanted: int | None) -> int:
             code="port-in-use",
         )
     return wanted
+
+
+def check_head_address(address: str, port: int) -> None:
+    """Whether other machines can find the head at `address`, and its control service at `port` (0: any).
+
+    Raises:
+        UsageError: it is not an address of this machine.
+        ConflictError: the port is taken.
+    """
+    try:
+        is_free = is_port_free(port, address)
+    except OSError as error:
+        raise UsageError(
+            f"{address!r} is not an address of this machine",
+            hint="set provider.head_ip in the cluster file to one of those that `ip address` shows",
+            code="address",
+        ) from error
+    if not is_free:
+        raise ConflictError(
+            f"port {port} of {address} is in use or not allowed",
+            hint="set another ray_port in the cluster file, or 0 to take any free one",
+            code="port-in-use",
+        )

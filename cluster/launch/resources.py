@@ -1,10 +1,12 @@
 """Whether a machine has enough memory and disk to be a node; the one place with the least amounts."""
 
+import os
 import shutil
 from pathlib import Path
 from typing import Final
 
 from cluster.config import HomeLayout
+from cluster.control.capacity import MOST_MINERS, Room, check_scale
 from cluster.errors import ConflictError
 
 GIGABYTE: Final = 1_000_000_000
@@ -35,6 +37,19 @@ def check_enough_memory(least: int = LEAST_MEMORY) -> None:
             hint="end other programs, or use a machine with more memory",
             code="memory",
         )
+
+
+def check_enough_for_miners(miners: int) -> None:
+    """Raises ConflictError: this machine alone has no room for so many."""
+    room = Room(
+        address="this machine",
+        miners=0,
+        places=MOST_MINERS,
+        cores=os.cpu_count() or 1,
+        free_bytes=available_memory(),
+    )
+    if miners:
+        check_scale(miners, 0, [room])
 
 
 def check_enough_disk(home: HomeLayout, least: int = LEAST_DISK) -> None:

@@ -15,7 +15,7 @@ from cluster.config import HomeLayout, SiteFile, mark_process, read_site_file, r
 from cluster.errors import ClusterError, ConflictError, UsageError
 from cluster.launch.certificates import issue, keep, remove
 from cluster.launch.lock import site_lock
-from cluster.launch.ports import choose_port
+from cluster.launch.ports import check_head_address, choose_port
 from cluster.launch.process import DetachedProcess, kill_group, last_lines, spawn_detached, terminate, wait_until
 from cluster.secret_file import load_or_create_token, replace_secret
 from cluster.settings import SiteSettings
@@ -43,16 +43,18 @@ def start_site(
     """Start the site of `home` and return its record when it is ready. `tick` is called while waiting.
 
     Raises:
-        UsageError: more supervisors than a site can have.
-        ConflictError: it is up already, being started or stopped, or the port is taken.
+        UsageError: more supervisors or verifiers than a site can have, or the head's address is not of this machine.
+        ConflictError: it is up already, being started or stopped, or a port is taken.
         StartError: it did not come up; the message says why, as far as is known.
     """
-    if settings.supervisors != 1:
-        words = f"a site has one supervisor for now, not {settings.supervisors}"
-        raise UsageError(words, hint="leave supervisors out", code="supervisors")
+    for what, count in (("supervisor", settings.supervisors), ("verifier", settings.verifiers)):
+        if count != 1:
+            words = f"a site has one {what} for now, not {count}"
+            raise UsageError(words, hint=f"leave {what}s out", code=f"{what}s")
     home.create()
     with site_lock(home):
         _check_not_up(home)
+        check_head_address(settings.node_ip, settings.ray_port)
         chosen = msgspec.structs.replace(settings, port=choose_port(settings.port))
         _write_inputs(home, chosen)
         offset = home.host_log.stat().st_size if home.host_log.exists() else 0

@@ -68,6 +68,7 @@ class JobFiles:
         if missing:
             raise ConflictError(f"{len(missing)} segments of the dataset have not been uploaded", code="data-missing")
         self.artifacts.put(spec, expected_root=message.spec)
+        self.artifacts.put(manifest)  # so that it can be kept with the segments it describes
         self.stores.jobs.put_manifest(message.dataset, manifest)
         return signed.digest
 

@@ -10,7 +10,6 @@ from cluster.node.storage_desk import StorageDesk
 from cluster.node.storage_work import PieceSources, ProviderWork, provider_work, spare_pieces
 from consensus.primitives.integers import Credits, Digest, PublicKey
 from consensus.records.storage import DealId
-from consensus.records.transactions import JobId
 from storage.replica_record import PieceName
 
 
@@ -59,14 +58,15 @@ class StorageAnswers:
         roots = tuple(piece.root for piece in deal.pieces)
         return PieceSources(has_origin=self.desk.has_origin(key, deal), holders=tuple(holders), roots=roots)
 
-    def retrieval(self, job: JobId) -> RetrievalPlan | None:
-        """How a job's weights are read from providers. None while the site itself has to give them."""
-        account = self.desk.state.jobs.get(job)
-        deal = None if account is None or account.deal is None else self.desk.state.deals.get(account.deal)
-        if account is None or account.deal is None or deal is None or not deal.is_open:
-            return None
-        if not self.desk.deals.was_placed(account.deal):
-            return None
+    def retrieval(self, root: Digest) -> RetrievalPlan | None:
+        """How an artifact is read from providers. None while the site itself has to give it."""
+        deals = self.desk.state.deals.items()
+        kept = [key for key, deal in deals if deal.is_open and deal.root == root and self.desk.deals.was_placed(key)]
+        plans = [self._plan(key) for key in kept]
+        return max(plans, key=lambda plan: len(plan.holders) - plan.data_pieces, default=None)
+
+    def _plan(self, key: DealId) -> RetrievalPlan:
+        deal = self.desk.state.deals[key]
         holders, missing = [], []
         for number, piece in enumerate(deal.pieces):
             holder = piece.holder
@@ -78,7 +78,7 @@ class StorageAnswers:
                 holders.append((number, holder.term, self.name_of(holder.provider)))
         leaves = {number: self.desk.deals.load_manifest(deal.pieces[number].root).leaves for number, _, _ in holders}
         return RetrievalPlan(
-            deal=account.deal,
+            deal=key,
             data_pieces=deal.data_pieces,
             total_pieces=len(deal.pieces),
             size=deal.size,

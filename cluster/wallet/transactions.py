@@ -3,7 +3,7 @@
 from consensus.crypto.keys import Signer
 from consensus.crypto.signing import Signed, sign
 from consensus.primitives.integers import Credits, Digest, Ppm, PublicKey, Sequence, Uint32, Uint63
-from consensus.records.storage import CloseDeal, Stake, StorageTerms, Unstake
+from consensus.records.storage import CloseDeal, OpenDeal, PieceRoot, Stake, StorageTerms, Unstake
 from consensus.records.transactions import CancelJob, SubmitJob, Transfer
 
 
@@ -56,6 +56,33 @@ def sign_stake(signer: Signer, chain_id: Digest, *, sequence: Sequence, amount: 
 def sign_unstake(signer: Signer, chain_id: Digest, *, sequence: Sequence, amount: Credits) -> Signed:
     """Move `amount` from the free part of the signer's stake to its balance."""
     return sign(signer, chain_id, Unstake(sequence=sequence, amount=amount))
+
+
+def sign_open_deal(
+    signer: Signer,
+    chain_id: Digest,
+    *,
+    sequence: Sequence,
+    artifact: PieceRoot,
+    binding: Digest,
+    terms: StorageTerms,
+    pieces: tuple[PieceRoot, ...],
+    job: Digest | None = None,
+) -> Signed:
+    """Pay for keeping an artifact in `pieces` on these terms. The digest of what is returned is the deal's id."""
+    deal = OpenDeal(
+        sequence=sequence,
+        root=artifact.root,
+        size=artifact.size,
+        binding=binding,
+        data_pieces=terms.data_pieces,
+        pieces=pieces,
+        price=terms.price,
+        collateral=terms.collateral,
+        proofs=terms.proofs,
+        job=job,
+    )
+    return sign(signer, chain_id, deal)
 
 
 def sign_close_deal(signer: Signer, chain_id: Digest, *, sequence: Sequence, deal: Digest) -> Signed:

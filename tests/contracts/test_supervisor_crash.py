@@ -85,11 +85,13 @@ def chosen_delay_s(run: int) -> float:
     return int.from_bytes(draw[:4], "big") / 2**32 * LONGEST_RUN_S
 
 
-def check_site(folder: Path, known: Acknowledged) -> None:
+def check_site(folder: Path, known: Acknowledged, *, is_whole: bool) -> None:
+    """`is_whole`: all blocks again from the first one. What is damaged stays so: now and then is enough."""
     store = LmdbStore.open(folder / "chain")
     site = NodeSite(store, PARAMS)
     check_acknowledged(site, known)
-    check_from_genesis(site, folder)
+    if is_whole:
+        check_from_genesis(site, folder)
     assert site.is_conserved()
     store.close()
 
@@ -130,7 +132,7 @@ def test_a_supervisor_loses_nothing_acknowledged_in_fifty_kills(tmp_path: Path) 
         for run in range(KILLS):
             for line in nursery.run_and_kill(run):
                 known.add(line)
-            check_site(tmp_path, known)
+            check_site(tmp_path, known, is_whole=run % 10 == 9)
     finally:
         nursery.close()
     assert min(len(known.transactions), len(known.reports), len(known.blocks)) > KILLS

@@ -1,7 +1,10 @@
 """A site in memory: `SiteService` with a ledger of a few lines, for tests of API, client and command line."""
 
+import asyncio
+import threading
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import msgspec
 import numpy as np
@@ -11,6 +14,7 @@ from cluster.credits import format_credits, parse_credits
 from cluster.errors import ConflictError, NotFoundError, UsageError
 from cluster.views import (
     AccountView,
+    ArtifactView,
     BlockView,
     ChainTipView,
     ClusterView,
@@ -20,6 +24,7 @@ from cluster.views import (
     LogQuery,
     MinerView,
     NodeView,
+    PiecesView,
     PieceView,
     ProbeView,
     ProcessView,
@@ -34,11 +39,12 @@ from consensus.errors import InvalidTransactionError, Reject
 from consensus.primitives.digest import CHUNK_BYTES, bulk_digest
 from consensus.primitives.encoding import decode, encode
 from consensus.primitives.integers import Credits, Digest
-from consensus.records.storage import CloseDeal, Stake, Unstake
+from consensus.records.storage import CloseDeal, OpenDeal, Stake, Unstake
 from consensus.records.transactions import CancelJob, SubmitJob, Transfer
 from jobs.data.manifest import PARTS, DatasetManifest
 from jobs.layout import derive_layout, state_digest
 
+_Transaction: TypeAlias = Transfer | CancelJob | Stake | Unstake | OpenDeal | CloseDeal
 CHAIN_ID = Digest(bytes(range(32)))
 
 
@@ -114,6 +120,7 @@ STORAGE = StorageView(
     artifacts=1, providers=1, proofs_passed=50, proofs_failed=1, pieces_active=1, pieces_wanted=2, reasons=("3f2a: no",)
 )
 PROBE = ProbeView(deal_id=DEAL_ID, piece=0, provider="ab" * 32, served=True)
+WEIGHTS = ArtifactView(kind="weights", part="", root=STATE_DIGEST, bytes=LAYOUT.bytes, binding=LAYOUT.digest.hex())
 LINES = tuple(
     LogLine(time=f"12:00:0{n}", role="miner", level="info", message=f"line {n}", job=JOB_ID) for n in range(5)
 )
@@ -160,7 +167,16 @@ class MemorySite:
     drained: list[str] = field(default_factory=list)
     cut_after: int | None = None
     """So many chunks of weights are sent, then the connection is cut."""
-    readings_ended: int = 0
+    hangs: bool = False
+    """After the first chunk of weights nothing comes any more."""
+    reading_ended: threading.Event = field(default_factory=threading.Event)
+    """Weights were sent, or nobody wants them any more."""
+    left: tuple[ArtifactView, ...] = (WEIGHTS,)
+    cut: list[tuple[str, int, int]] = field(default_factory=list)
+    """Of what pieces were made, how many are needed, and how many there are."""
+    offered: str = ""
+    """Root of what pieces are offered of instead of what was asked for."""
+    opened: list[OpenDeal] = field(default_factory=list)
     asked_for: list[tuple[int, bool]] = field(default_factory=list)
     """From which chunk on weights were asked for, and whether for the site's own copy."""
 
@@ -208,7 +224,7 @@ class MemorySite:
     async def send_transaction(self, data: bytes) -> TransactionView:
         signed = decode_signed(data)
         check_signature(signed, CHAIN_ID)
-        body = msgspec.msgpack.decode(signed.body, type=Transfer | CancelJob | Stake | Unstake | CloseDeal)
+        body = msgspec.msgpack.decode(signed.body, type=_Transaction)
         self._count(signed, body.sequence)
         match body:
             case Transfer():
@@ -222,6 +238,9 @@ class MemorySite:
                 self._give(signed.signer.hex(), body.amount)
             case CancelJob():
                 self.jobs[body.job.hex()] = msgspec.structs.replace(self.jobs[body.job.hex()], state="cancelled")
+            case OpenDeal():
+                self._pay(signed, body.price * len(body.pieces) * body.proofs)
+                self.opened.append(body)
             case CloseDeal():
                 self.kept = tuple(
                     msgspec.structs.replace(deal, state="closed") if deal.deal_id == body.deal.hex() else deal
@@ -271,8 +290,10 @@ class MemorySite:
                 if number == self.cut_after:
                     return
                 yield self.state[start : start + CHUNK_BYTES]
+                if self.hangs:
+                    await asyncio.Event().wait()
         finally:
-            self.readings_ended += 1
+            self.reading_ended.set()
 
     async def storage(self) -> StorageView:
         return STORAGE
@@ -282,6 +303,29 @@ class MemorySite:
 
     async def providers(self) -> tuple[ProviderView, ...]:
         return self.offers
+
+    async def job_artifacts(self, job: str) -> tuple[ArtifactView, ...]:
+        if job not in self.jobs:
+            raise NotFoundError(f"there is no job {job}", code="no-job")
+        return self.left
+
+    async def artifact_info(self, root: str) -> PiecesView:
+        found = [each for each in self.left if each.root == root]
+        if not found:
+            raise NotFoundError("no such artifact")
+        return PiecesView(root=root, bytes=found[0].bytes, binding=found[0].binding)
+
+    async def make_pieces(self, root: str, data_pieces: int, total_pieces: int) -> PiecesView:
+        info = await self.artifact_info(root)
+        self.cut.append((root, data_pieces, total_pieces))
+        shards = tuple((f"{number:064x}", -(-info.bytes // data_pieces)) for number in range(total_pieces))
+        pieces = ((root, info.bytes),) * total_pieces if data_pieces == 1 else shards
+        return msgspec.structs.replace(info, root=self.offered or root, pieces=pieces)
+
+    async def artifact(self, root: str, first: int) -> AsyncGenerator[bytes, None]:
+        del root
+        async for chunk in self.weights(JOB_ID, first, site_copy=False):
+            yield chunk
 
     async def probe(self, deal: str) -> tuple[ProbeView, ...]:
         return tuple(probe for probe in self.probes if probe.deal_id.startswith(deal))

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from cluster.node.job_artifacts import JobArtifacts
 from cluster.node.kept_artifacts import KeptArtifacts
 from cluster.node.provider import ProviderNode
 from cluster.node.provider_turn import ProviderTurns, StorageSite
@@ -115,7 +116,14 @@ class StorageWorld:
         """A supervisor that starts from what is stored."""
         stores = self.site.stores
         self.site.node = self.site.open()
-        self.kept = KeptArtifacts(node=self.site.node, stores=stores, artifacts=self.artifacts)
+        self.of_jobs = JobArtifacts(node=self.site.node, stores=stores, artifacts=self.artifacts)
+        self.kept = KeptArtifacts(
+            node=self.site.node,
+            stores=stores,
+            artifacts=self.artifacts,
+            clock_s=self.clock_s,
+            is_withheld=self.of_jobs.is_withheld,
+        )
         self.desk = StorageDesk(
             node=self.site.node,
             deals=stores.deals,

@@ -2,8 +2,9 @@
 
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
+from typing import cast
 
 import msgspec
 import pytest
@@ -230,7 +231,7 @@ def test_bytes_cross_json_unharmed() -> None:
 
 @pytest.mark.parametrize("first", [2, 3, 10**9])
 def test_a_chunk_behind_the_end_is_a_mistake(served: ServedSite, first: int) -> None:
-    with pytest.raises(UsageError, match=f"have no chunk {first}"):
+    with pytest.raises(UsageError, match=f"there is no chunk {first}"):
         list(served.client().weights(JOB_ID, first))
 
 
@@ -259,3 +260,13 @@ def test_what_is_no_machine_is_refused(served: ServedSite, node: str) -> None:
     with pytest.raises(UsageError):
         served.client().drain_storage(node)
     assert served.service.drained == []
+
+
+def test_a_reader_that_goes_away_ends_the_reading(served: ServedSite) -> None:
+    """Nothing more is asked of providers for somebody who has gone."""
+    served.service.hangs = True
+    chunks = served.client().weights(JOB_ID)
+    assert next(chunks) == STATE[:CHUNK_BYTES]
+    assert not served.service.reading_ended.is_set()
+    cast("Generator[bytes]", chunks).close()
+    assert served.service.reading_ended.wait(10)

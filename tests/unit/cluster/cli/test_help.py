@@ -15,7 +15,10 @@ TOP = ["demo", "up", "down", "join", "doctor", "submit", "jobs", "status", "logs
 TOP += ["scale", "miners", "version"]
 COMMANDS = [[name] for name in TOP] + [["chain", "show"], ["chain", "verify"]]
 COMMANDS += [["wallet", name] for name in ("new", "list", "show", "send", "stake")]
-COMMANDS += [["storage", name] for name in ("status", "deals", "providers", "probe", "drain", "close")]
+COMMANDS += [
+    ["storage", name]
+    for name in ("status", "deals", "providers", "artifacts", "keep", "fetch", "probe", "drain", "close")
+]
 HEAVY = {
     "torch",
     "ray",

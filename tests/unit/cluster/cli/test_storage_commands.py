@@ -1,4 +1,4 @@
-"""storage status, deals, providers, probe, drain, close; wallet stake; and jobs that pay for the keeping."""
+"""The commands about storage, wallet stake, and jobs that pay for the keeping."""
 
 from pathlib import Path
 
@@ -7,10 +7,21 @@ import pytest
 
 from cluster.config import HomeLayout
 from cluster.errors import ExitCode
+from cluster.views import ArtifactView
 from cluster.wallet.keystore import client_keystore
 from cluster.wallet.names import CLIENT_KEY
 from tests.kit.command import Pouw
-from tests.kit.memory_site import DEAL, DEAL_ID, PROBE, PROVIDER, STORAGE, MemorySite
+from tests.kit.memory_site import (
+    DEAL,
+    DEAL_ID,
+    JOB_ID,
+    PROBE,
+    PROVIDER,
+    STATE,
+    STORAGE,
+    WEIGHTS,
+    MemorySite,
+)
 
 JOB_FILE = """\
 name: digits
@@ -177,3 +188,104 @@ def test_a_job_file_with_wrong_storage_says_where(pouw: Pouw, home: HomeLayout, 
     outcome = pouw("submit", job_file, "--json")
     assert (outcome.code, outcome.error_code) == (ExitCode.USAGE, "job-file")
     assert f"{job_file}:5: storage.replicas: must be at least 1" in str(outcome.json["error"])
+
+
+SEGMENTS = tuple(
+    ArtifactView(kind="dataset", part=part, root=f"{number:064x}", bytes=size, binding="00" * 32, deals=deals)
+    for number, (part, size, deals) in enumerate([("train", 3_000, ()), ("train", 1_000, ()), ("test", 50, ("ab",))])
+)
+CHECKPOINTS = tuple(
+    ArtifactView(kind=kind, part=part, root=root * 32, bytes=100, binding="00" * 32)
+    for kind, part, root in (
+        ("checkpoint", "9", "a9"),
+        ("optimizer", "9", "b9"),
+        ("checkpoint", "10", "a0"),
+        ("optimizer", "10", "b0"),
+    )
+)
+
+
+def test_what_a_job_has_is_listed_with_its_deals(pouw: Pouw, site: MemorySite) -> None:
+    site.left = (*CHECKPOINTS, *SEGMENTS)
+    words = " ".join(pouw("storage", "artifacts", JOB_ID).out.split())
+    assert "checkpoint 10 0.0 MB" in words
+    assert f"{SEGMENTS[2].root} ab" in words
+    assert msgspec.json.decode(pouw("storage", "artifacts", JOB_ID, "--json").out) == as_json(site.left)
+
+
+def test_weights_are_kept_in_three_copies_if_nothing_is_said(pouw: Pouw, site: MemorySite, payer: str) -> None:
+    outcome = pouw("storage", "keep", JOB_ID, "--reward", "6", "--proofs", "10", "--json")
+    assert outcome.code == ExitCode.OK
+    (deal,) = site.opened
+    assert (deal.root.hex(), deal.data_pieces, len(deal.pieces)) == (WEIGHTS.root, 1, 3)
+    assert (deal.price * 30, deal.collateral, deal.proofs) == (6_000_000, 1_000_000, 10)
+    assert {(piece.root, piece.size) for piece in deal.pieces} == {(deal.root, deal.size)}
+    assert site.balances[payer] == 19_000_000
+    (view,) = msgspec.json.decode(outcome.out)
+    assert (view["cost"], view["root"]) == ("6", WEIGHTS.root)
+
+
+def test_a_dataset_is_kept_in_shards_and_paid_for_by_size(pouw: Pouw, site: MemorySite, payer: str) -> None:
+    site.left = SEGMENTS
+    words = ("--what", "dataset", "--data", "2", "--parity", "1", "--reward", "8", "--proofs", "10")
+    outcome = pouw("storage", "keep", JOB_ID, *words)
+    assert outcome.code == ExitCode.OK
+    assert [(deal.root.hex(), deal.data_pieces, deal.price * 30) for deal in site.opened] == [
+        (SEGMENTS[0].root, 2, 6_000_000 - 6_000_000 % 30),
+        (SEGMENTS[1].root, 2, 2_000_000 - 2_000_000 % 30),
+    ]
+    assert site.cut == [(each.root, 2, 3) for each in SEGMENTS[:2]]
+
+
+@pytest.mark.parametrize(("given", "roots"), [((), {"a0", "b0"}), (("--round", "9"), {"a9", "b9"})])
+def test_a_checkpoint_is_kept_with_its_optimizer(
+    pouw: Pouw, site: MemorySite, payer: str, given: tuple[str, ...], roots: set[str]
+) -> None:
+    site.left = (*CHECKPOINTS, *SEGMENTS)
+    assert pouw("storage", "keep", JOB_ID, "--what", "checkpoint", *given).code == ExitCode.OK
+    assert {deal.root.hex()[:2] for deal in site.opened} == roots
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "error"),
+    [
+        (("--replicas", "3", "--data", "2", "--parity", "1"), ExitCode.USAGE, "scheme"),
+        (("--data", "2"), ExitCode.USAGE, "scheme"),
+        (("--replicas", "65"), ExitCode.USAGE, "scheme"),
+        (("--data", "60", "--parity", "5"), ExitCode.USAGE, "scheme"),
+        (("--reward", "many"), ExitCode.USAGE, "amount"),
+        (("--reward", "0.000001"), ExitCode.USAGE, "reward"),
+        (("--reward", "26"), ExitCode.FAILED, "funds"),
+        (("--what", "dataset"), ExitCode.NOT_FOUND, "not-found"),
+        (("--what", "checkpoint", "--round", "3"), ExitCode.NOT_FOUND, "not-found"),
+    ],
+)
+def test_what_cannot_be_kept_is_said_and_nothing_is_paid(
+    pouw: Pouw, site: MemorySite, payer: str, *, words: tuple[str, ...], code: ExitCode, error: str
+) -> None:
+    outcome = pouw("storage", "keep", JOB_ID, *words, "--json")
+    assert (outcome.code, outcome.error_code) == (code, error)
+    assert (site.opened, site.balances[payer]) == ([], 25_000_000)
+
+
+def test_a_site_that_offers_pieces_of_something_else_is_not_paid(pouw: Pouw, site: MemorySite, payer: str) -> None:
+    site.offered = "00" * 32
+    outcome = pouw("storage", "keep", JOB_ID, "--json")
+    assert outcome.error_code == "artifact"
+    assert site.opened == []
+
+
+def test_what_is_under_deals_already_is_not_paid_for_again(pouw: Pouw, site: MemorySite, payer: str) -> None:
+    site.left = (msgspec.structs.replace(WEIGHTS, deals=("ab",)),)
+    outcome = pouw("storage", "keep", JOB_ID, "--json")
+    assert (outcome.code, site.opened) == (ExitCode.FAILED, [])
+    assert "deals about all of this already" in outcome.err + outcome.out
+
+
+def test_an_artifact_is_fetched_by_its_root(pouw: Pouw, site: MemorySite, tmp_path: Path) -> None:
+    outcome = pouw("storage", "fetch", WEIGHTS.root, str(tmp_path / "w"))
+    assert outcome.code == ExitCode.OK
+    assert (tmp_path / "w").read_bytes() == STATE
+    outcome = pouw("storage", "fetch", "00" * 32, str(tmp_path / "none"), "--json")
+    assert (outcome.code, (tmp_path / "none").exists()) == (ExitCode.NOT_FOUND, False)
+    assert pouw("storage", "fetch", "no-root", str(tmp_path / "none"), "--json").code == ExitCode.USAGE

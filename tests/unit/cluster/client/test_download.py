@@ -1,18 +1,26 @@
 """Fetching weights: cut off and gone on with, wrong bytes, one file or a folder."""
 
+from functools import partial
 from pathlib import Path
 
 import msgspec
 import pytest
 from safetensors import safe_open
 
-from cluster.client.download import DESCRIPTION_FILE, WEIGHTS_FILE, FetchView, fetch_weights
+from cluster.client.download import (
+    DESCRIPTION_FILE,
+    WEIGHTS_FILE,
+    FetchView,
+    WeightsError,
+    fetch_artifact,
+    fetch_weights,
+)
 from cluster.errors import ClusterError, UsageError
 from consensus.primitives.digest import CHUNK_BYTES, chunk_count
 from jobs.export import read_safetensors
 from jobs.layout import derive_layout, state_digest
 from tests.kit import memory_site
-from tests.kit.memory_site import JOB_ID, LAYOUT, STATE, STATE_DIGEST
+from tests.kit.memory_site import JOB_ID, LAYOUT, STATE, STATE_DIGEST, WEIGHTS
 from tests.kit.served_site import ServedSite
 
 PART = f".w.{STATE_DIGEST[:16]}.part"
@@ -145,3 +153,26 @@ def test_a_file_that_was_there_is_replaced_only_by_checked_weights(served: Serve
     served.service.state = STATE
     fetch(served, tmp_path / "w")
     assert read_safetensors(tmp_path / "w")[0] == STATE
+
+
+def test_an_artifact_is_written_as_it_is_and_gone_on_with(served: ServedSite, tmp_path: Path) -> None:
+    served.service.cut_after = 1
+    fetching = partial(fetch_artifact, served.client(), STATE_DIGEST, tmp_path / "w", lambda _done, _total: None)
+    with pytest.raises(ClusterError):
+        fetching()
+    assert names(tmp_path) == [PART]
+    served.service.cut_after = None
+    assert fetching().digest == STATE_DIGEST
+    assert names(tmp_path) == ["w"]
+    assert (tmp_path / "w").read_bytes() == STATE
+    assert [first for first, _ in served.service.asked_for] == [0, 1]
+
+
+def test_an_artifact_of_other_bytes_or_with_another_binding_is_not_written(served: ServedSite, tmp_path: Path) -> None:
+    served.service.left = (msgspec.structs.replace(WEIGHTS, binding="00" * 32),)
+    with pytest.raises(WeightsError):
+        fetch_artifact(served.client(), STATE_DIGEST, tmp_path / "w", lambda _done, _total: None)
+    served.service.left, served.service.state = (WEIGHTS,), bytes(len(STATE))
+    with pytest.raises(WeightsError):
+        fetch_artifact(served.client(), STATE_DIGEST, tmp_path / "w", lambda _done, _total: None)
+    assert names(tmp_path) == []

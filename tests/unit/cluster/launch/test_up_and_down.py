@@ -1,6 +1,7 @@
 """A site is started, found, refused twice and ended; only its own process is ever touched."""
 
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ import pytest
 from cluster.cli.starting import ask_to_stop
 from cluster.client.connection import connect
 from cluster.config import HomeLayout, SiteFile, mark_process, read_site_file, write_site_file
-from cluster.errors import ConflictError, ExitCode
+from cluster.errors import ConflictError, ExitCode, UsageError
 from cluster.launch.down import stop_site
 from cluster.launch.lock import site_lock
 from cluster.launch.ports import choose_port
@@ -60,6 +61,40 @@ def test_a_second_start_is_refused(home: HomeLayout, pouw: Pouw) -> None:
     assert caught.value.code == "up"
     assert site.is_alive
     assert pouw("up", "--json").code == ExitCode.FAILED
+
+
+def test_more_miners_than_this_machine_has_room_for_are_refused_before_anything_starts(
+    home: HomeLayout, pouw: Pouw
+) -> None:
+    outcome = pouw("up", "--miners", "4096", "--json")
+    assert (outcome.code, outcome.error_code) == (ExitCode.FAILED, "machines")
+    assert "on this machine by" in outcome.out + outcome.err
+    assert not home.settings_file.exists()
+
+
+@pytest.mark.parametrize("what", ["supervisors", "verifiers"])
+def test_more_than_one_of_a_role_is_refused_not_ignored(home: HomeLayout, what: str) -> None:
+    with pytest.raises(UsageError, match="one") as caught:
+        start_site(home, msgspec.structs.replace(SETTINGS, **{what: 2}), module=HOST)
+    assert caught.value.code == what
+    assert not home.settings_file.exists()
+
+
+@pytest.mark.parametrize("address", ["192.0.2.1", "no-such-host.invalid", "1.2.3"])
+def test_a_head_that_is_not_on_this_machine_is_refused(home: HomeLayout, address: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        start_site(home, msgspec.structs.replace(SETTINGS, node_ip=address), module=HOST)
+    assert (caught.value.code, address in caught.value.message) == ("address", True)
+    assert not home.settings_file.exists()
+
+
+def test_a_taken_port_for_other_machines_is_refused(home: HomeLayout) -> None:
+    with socket.create_server(("127.0.0.2", 0)) as listener:
+        taken = msgspec.structs.replace(SETTINGS, node_ip="127.0.0.2", ray_port=listener.getsockname()[1])
+        with pytest.raises(ConflictError) as caught:
+            start_site(home, taken, module=HOST)
+    assert caught.value.code == "port-in-use"
+    assert not home.settings_file.exists()
 
 
 def test_a_record_of_a_site_that_was_killed_is_no_obstacle(home: HomeLayout, pouw: Pouw) -> None:

@@ -8,11 +8,13 @@ from cluster.node.provider_turn import ProviderTurns
 from cluster.node.storage_work import PieceTask
 from consensus.ledger.entries import DealStatus, ReplicaStatus
 from consensus.primitives.integers import Digest
-from consensus.records.storage import CloseDeal, StorageTerms
+from consensus.records.storage import CloseDeal, PieceRoot, StorageTerms
 from consensus.records.transactions import Transfer
 from storage import schema
+from storage.erasure import ErasureCode
 from tests.kit.genesis import FUNDS, PARAMS, public_key, supervisor_keys
 from tests.kit.ledger import held
+from tests.kit.replicas import random_bytes
 from tests.kit.storage_site import (
     CAPACITY,
     COLLATERAL,
@@ -21,6 +23,7 @@ from tests.kit.storage_site import (
     PRICE,
     PROOFS,
     SHARDS,
+    SIZE,
     STAKED,
     StorageHost,
     StorageWorld,
@@ -328,3 +331,69 @@ def test_a_damaged_replica_costs_its_provider_no_other_piece() -> None:
     world.tick(PARAMS.challenge_interval * 2)
     assert host.name in world.holders(keys[1])
     assert world.state.totals.treasury == COLLATERAL
+
+
+def shards_here(world: StorageWorld) -> int:
+    """How many artifacts are at the site besides the one that was put there."""
+    return len(list(world.artifacts.list_artifacts())) - 1
+
+
+def cut(world: StorageWorld) -> tuple[Digest, tuple[PieceRoot, ...]]:
+    """Shards for a deal that a client may open."""
+    root = world.artifacts.put(random_bytes(SIZE))
+    _, manifests = world.kept.make_pieces(root, 2, 3)
+    return root, tuple(PieceRoot(root=each.root, size=each.size) for each in manifests)
+
+
+def test_shards_for_a_clients_deal_go_once_providers_keep_them() -> None:
+    world = StorageWorld()
+    _, pieces = cut(world)
+    assert shards_here(world) == 3
+    key = world.open_client_deal(data_pieces=2, pieces=pieces, proofs=50)
+    world.until(lambda: world.is_whole(key))
+    world.tick(2)
+    assert shards_here(world) == 0
+    lose(world, world.holders(key)[0])
+    world.until(lambda: not world.is_whole(key))
+    world.until(lambda: world.is_whole(key))
+
+
+@pytest.mark.parametrize("is_started_again", [False, True])
+def test_shards_that_no_deal_names_go_after_an_hour_or_with_the_process(is_started_again: bool) -> None:
+    world = StorageWorld()
+    cut(world)
+    world.tick(3)
+    assert shards_here(world) == 3
+    if is_started_again:
+        world.open()
+    else:
+        world.site.now_ms += 3_600_000
+    world.tick()
+    assert shards_here(world) == 0
+
+
+def test_what_a_client_uploaded_stays_although_it_has_the_bytes_of_a_shard() -> None:
+    """Whoever chooses an artifact so that a shard of it is another's dataset does not get that deleted."""
+    world = StorageWorld()
+    whole = random_bytes(SIZE)
+    root, pieces = cut(world)
+    shard = b"".join(ErasureCode.of(2, 3).encode_shard(whole, 0))
+    uploaded = world.artifacts.put(shard)
+    assert uploaded != pieces[0].root
+    key = world.open_client_deal(data_pieces=2, pieces=pieces)
+    world.until(lambda: not world.deal(key).is_open)
+    world.tick(2)
+    assert {each.root for each in world.artifacts.list_artifacts()} == {root, uploaded}
+    assert b"".join(world.artifacts.open_reader(uploaded)) == shard
+
+
+def test_withheld_data_is_given_to_no_provider() -> None:
+    world = StorageWorld()
+    root = world.artifacts.put(random_bytes(SIZE))
+    world.kept.is_withheld = lambda found: found == root
+    key = world.open_client_deal()
+    world.tick(5)
+    assert not world.is_whole(key)
+    assert world.origin_reads == 0
+    world.kept.is_withheld = lambda _: False
+    world.until(lambda: world.is_whole(key))

@@ -9,11 +9,12 @@ from cluster.node.retrieval import Holder, Retrieval, RetrievalError
 from cluster.node.storage_answers import RetrievalPlan
 from cluster.node.storage_views import deal_views, provider_views, storage_view
 from consensus.primitives.integers import Digest
-from consensus.records.storage import StorageTerms
+from consensus.records.storage import PieceRoot, StorageTerms
+from consensus.records.transactions import JobId
 from storage.errors import StorageError
 from tests.kit.genesis import public_key
 from tests.kit.replicas import random_bytes
-from tests.kit.storage_site import COLLATERAL, COPIES, NAMES, SHARDS, SIZE, STAKED, StorageWorld
+from tests.kit.storage_site import BINDING, COLLATERAL, COPIES, NAMES, SHARDS, SIZE, STAKED, StorageWorld
 from tests.kit.virtual_time import run_virtual
 
 SCHEMES = pytest.mark.parametrize("terms", [COPIES, SHARDS], ids=["copies", "shards"])
@@ -51,20 +52,47 @@ def fetch(world: StorageWorld, plan: RetrievalPlan) -> bytes:
     return run_virtual(collect())
 
 
+def weights(world: StorageWorld, job: JobId) -> Digest:
+    """What a completed job ended with."""
+    state = world.state.jobs[job].state
+    assert state is not None
+    return state
+
+
+def test_of_two_deals_about_an_artifact_the_one_that_is_better_off_is_read() -> None:
+    world = StorageWorld()
+    first = world.keep(replace(COPIES, proofs=50))
+    root = world.deal(first).root
+    second = world.open_client_deal(
+        root=root, size=SIZE, pieces=(PieceRoot(root=root, size=SIZE),) * 2, binding=BINDING, proofs=50
+    )
+    world.until(lambda: world.is_whole(second))
+    world.tick()
+    plan = world.answers.retrieval(root)
+    assert plan is not None
+    assert plan.deal == first
+    for number in (0, 1):
+        world.hosts[world.holders(first)[number]].is_running = False
+    world.tick(4)
+    plan = world.answers.retrieval(root)
+    assert plan is not None
+    assert fetch(world, plan) == random_bytes(SIZE)
+
+
 @SCHEMES
 def test_weights_are_read_from_providers_once_they_have_them_all(terms: StorageTerms) -> None:
     world = StorageWorld()
-    job = world.complete_job(terms)
-    assert world.answers.retrieval(job) is None
+    root = weights(world, world.complete_job(terms))
+    assert world.answers.retrieval(root) is None
     assert world.answers.retrieval(Digest(bytes(32))) is None
     world.tick()
-    assert world.answers.retrieval(job) is None
-    world.until(lambda: world.answers.retrieval(job) is not None)
-    plan = world.answers.retrieval(job)
+    assert world.answers.retrieval(root) is None
+    world.until(lambda: world.answers.retrieval(root) is not None)
+    plan = world.answers.retrieval(root)
     assert plan is not None
     assert fetch(world, plan) == random_bytes(SIZE)
     world.until(lambda: not world.deal(plan.deal).is_open)
-    assert world.answers.retrieval(job) is None
+    assert world.answers.retrieval(root) is None
 
 
 @SCHEMES
@@ -73,7 +101,7 @@ def test_a_holder_that_lost_its_piece_is_reported_and_the_bytes_come_all_the_sam
     key = world.keep(terms)
     world.tick()
     loser = world.host_of(key)
-    plan = world.answers.retrieval(world.deal(key).job or Digest(bytes(32)))
+    plan = world.answers.retrieval(world.deal(key).root)
     assert plan is not None
     loser.lose_everything()
     for _ in range(3):
@@ -90,7 +118,7 @@ def test_a_silent_holder_is_named_and_not_asked(terms: StorageTerms) -> None:
     gone = world.host_of(key, 1)
     gone.is_running = False
     world.tick(4)
-    plan = world.answers.retrieval(world.deal(key).job or Digest(bytes(32)))
+    plan = world.answers.retrieval(world.deal(key).root)
     assert plan is not None
     assert [number for number, _, _ in plan.holders] == [0, 2]
     assert plan.missing == (f"piece 1 on {gone.name} is silent",)
@@ -105,7 +133,7 @@ def test_too_few_holders_are_said_with_the_pieces_that_are_missing() -> None:
     for number in range(2):
         world.host_of(key, number).is_running = False
     world.tick(4)
-    plan = world.answers.retrieval(world.deal(key).job or Digest(bytes(32)))
+    plan = world.answers.retrieval(world.deal(key).root)
     assert plan is not None
     with pytest.raises(RetrievalError, match=r"2 pieces are needed, 1 can be read: piece 0 on \w+ is silent; piece 1"):
         fetch(world, plan)
@@ -115,13 +143,13 @@ def test_after_a_start_providers_are_unknown_until_they_ask() -> None:
     world = StorageWorld()
     key = world.keep(replace(COPIES, proofs=50))
     world.tick()
-    job = world.deal(key).job or Digest(bytes(32))
+    root = world.deal(key).root
     world.open()
-    plan = world.answers.retrieval(job)
+    plan = world.answers.retrieval(root)
     assert plan is not None
     assert (plan.holders, len(plan.missing)) == ((), 3)
     world.tick()
-    plan = world.answers.retrieval(job)
+    plan = world.answers.retrieval(root)
     assert plan is not None
     assert sorted(name for _, _, name in plan.holders) == sorted(world.holders(key))
 
