@@ -52,7 +52,7 @@ _log = logging.getLogger("pouw.coordinator")
 
 def _load_torch() -> None:
     with lasting():
-        import torch  # noqa: F401 - so that it is there when it is needed
+        from jobs.models import size  # noqa: F401 - and so torch
 
 
 def _check_memory(program: JobProgram) -> None:
