@@ -217,7 +217,8 @@ class SiteCare:
             record.state = MinerState.LOST
         else:
             record.state = MinerState.IDLE
-            self.vigil.begin(record.name, record.handle, _MINERS, key=PublicKey(record.key))
+            is_here = record.node == own_address()
+            self.vigil.begin(record.name, record.handle, _MINERS, key=PublicKey(record.key), is_here=is_here)
             self._changed.set()
 
     async def _drain(self, miner: MinerRecord) -> None:

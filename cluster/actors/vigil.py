@@ -35,6 +35,7 @@ from cluster.control.heartbeats import (
     answer,
     ask,
     open_beat,
+    overdue,
     step,
 )
 from cluster.errors import HeartbeatError
@@ -81,6 +82,7 @@ class Vigil:
     _state: WatchState = field(init=False)
     _handles: dict[str, Handle] = field(default_factory=dict)
     _at_home: dict[str, ProcessMark | None] = field(default_factory=dict)
+    _here: set[str] = field(default_factory=set)
     _asking: dict[str, asyncio.Task[None]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -94,10 +96,13 @@ class Vigil:
         *,
         key: PublicKey | None = None,
         is_at_home: bool = False,
+        is_here: bool = False,
     ) -> None:
-        """Watch over an actor from now on."""
+        """Watch over an actor from now on. `is_here`: it runs on this machine; `is_at_home`: and belongs to the site."""
         self.end(role)
         self._handles[role] = handle
+        if is_here or is_at_home:
+            self._here.add(role)
         if is_at_home:
             self._at_home[role] = None
         self._tell(Begun(role=role, patience=patience, key=key))
@@ -107,6 +112,7 @@ class Vigil:
         self._tell(Ended(role=role))
         self._handles.pop(role, None)
         self._at_home.pop(role, None)
+        self._here.discard(role)
         self.work.pop(role, None)
         asking = self._asking.pop(role, None)
         if asking is not None:
@@ -124,8 +130,13 @@ class Vigil:
                 self._asking[role] = asyncio.create_task(self._ask(role, self._handles[role]))
             await asyncio.sleep(PERIOD_S)
             now_s = time.monotonic()
-            self._tell(Tick(passed_s=now_s - before_s))
+            self._tell(Tick(passed_s=now_s - before_s, stopped=self._stopped()))
             before_s = now_s
+
+    def _stopped(self) -> frozenset[str]:
+        """Of the roles on this machine that owe an answer, those whose processes a signal has stopped."""
+        late = [(role, pid) for role, pid in overdue(self._state) if role in self._here]
+        return frozenset(role for role, pid in late if _is_stopped(pid))
 
     async def _ask(self, role: str, handle: Handle) -> None:
         self._state, question = ask(self._state)
@@ -181,3 +192,11 @@ def _mark(pid: int) -> ProcessMark | None:
         return mark_process(pid)
     except psutil.NoSuchProcess:
         return None
+
+
+def _is_stopped(pid: int) -> bool:
+    """Whether a signal has stopped this process. One that a debugger holds is not meant."""
+    try:
+        return bool(psutil.Process(pid).status() == psutil.STATUS_STOPPED)
+    except psutil.NoSuchProcess:
+        return False

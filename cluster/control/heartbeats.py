@@ -5,8 +5,8 @@ the question. So an answer that was recorded earlier is refused without anybody'
 already, or was another watch's. Time enters as what has passed between two ticks, at most `STEP_S` of it: a watch that
 was held up itself, on a busy machine or by a debugger, has not listened and so accuses nobody.
 
-Two steps: a role that is *silent* may only be slow, and nothing is taken from it that it could miss; one that stays so
-is *dead* and is killed. What either means for a role is for its carer to say. Nothing here acts.
+Two steps: a role that is *silent* may only be slow, and nothing is taken from it that it could miss; one that stays so,
+or whose machine says that it was stopped by a signal, is *dead* and is killed. What either means for a role is for its carer to say. Nothing here acts.
 """
 
 from collections.abc import Mapping
@@ -113,6 +113,8 @@ class Tick:
     """So much time has passed since the last tick."""
 
     passed_s: float
+    stopped: frozenset[str] = frozenset()
+    """Roles whose processes were stopped by a signal, as their machine says: they cannot answer, however long one waits."""
 
 
 Event: TypeAlias = Begun | Ended | Beat | Tick
@@ -189,8 +191,8 @@ def step(state: WatchState, event: Event) -> Transition:
             return Transition(state=replace(state, roles={n: r for n, r in state.roles.items() if n != role}))
         case Beat():
             return _hear(state, event)
-        case Tick(passed_s=passed_s):
-            return _wait(state, min(passed_s, STEP_S))
+        case Tick():
+            return _wait(state, event)
 
 
 def _with(state: WatchState, name: str, role: Watched, *effects: Effect) -> Transition:
@@ -204,11 +206,18 @@ def _hear(state: WatchState, event: Beat) -> Transition:
     return _with(state, beat.role, heard, *([Heard(role=beat.role, pid=beat.pid)] if is_news else []))
 
 
-def _wait(state: WatchState, passed_s: float) -> Transition:
+def overdue(state: WatchState) -> tuple[tuple[str, int], ...]:
+    """Roles, with their processes, that should have answered by now: worth a look whether they are stopped."""
+    late = ((name, role) for name, role in state.roles.items() if role.quiet_s > STEP_S)
+    return tuple((name, role.pid) for name, role in late if role.pid and role.pulse is not Pulse.STARTING)
+
+
+def _wait(state: WatchState, tick: Tick) -> Transition:
+    passed_s = min(tick.passed_s, STEP_S)
     roles: dict[str, Watched] = {}
     effects: list[Effect] = []
     for name, role in state.roles.items():
-        roles[name] = later = _judge(replace(role, quiet_s=role.quiet_s + passed_s))
+        roles[name] = later = _judge(replace(role, quiet_s=role.quiet_s + passed_s), is_stopped=name in tick.stopped)
         if later.pulse is Pulse.SILENT and role.pulse is Pulse.ALIVE:
             effects.append(FellSilent(role=name))
         elif later.quiet_s < role.quiet_s:
@@ -216,9 +225,11 @@ def _wait(state: WatchState, passed_s: float) -> Transition:
     return Transition(state=replace(state, roles=roles), effects=tuple(effects))
 
 
-def _judge(role: Watched) -> Watched:
+def _judge(role: Watched, *, is_stopped: bool) -> Watched:
     patience = role.patience
-    limit_s = patience.start_s if role.pulse is Pulse.STARTING else patience.dead_s
+    limit_s = patience.silent_s if is_stopped else patience.dead_s
+    if role.pulse is Pulse.STARTING:
+        limit_s = patience.start_s
     if role.quiet_s > limit_s:
         return replace(role, pulse=Pulse.STARTING, quiet_s=0.0, pid=0)
     is_silent = role.pulse is Pulse.ALIVE and role.quiet_s > patience.silent_s

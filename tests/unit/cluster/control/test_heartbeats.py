@@ -20,6 +20,7 @@ from cluster.control.heartbeats import (
     answer,
     ask,
     open_beat,
+    overdue,
     step,
 )
 from cluster.errors import HeartbeatError
@@ -87,6 +88,34 @@ def test_silence_then_death() -> None:
     assert watch.said[1:] == [FellSilent(role="miner-0")]
     watch.pass_s(PATIENCE.dead_s - PATIENCE.silent_s)
     assert watch.said[2:] == [Died(role="miner-0", pid=7)]
+
+
+def test_a_stopped_process_is_dead_as_soon_as_it_is_silent() -> None:
+    watch = Watch()
+    watch.hear()
+    watch.pass_s(PATIENCE.silent_s)
+    assert overdue(watch.state) == (("miner-0", 7),)
+    watch.tell(Tick(passed_s=PERIOD_S, stopped=frozenset({"miner-0"})))
+    assert watch.said[1:] == [Died(role="miner-0", pid=7)]
+    assert overdue(watch.state) == ()
+
+
+def test_a_stopped_process_may_be_woken_before_it_is_silent() -> None:
+    watch = Watch()
+    watch.hear()
+    watch.tell(Tick(passed_s=PERIOD_S, stopped=frozenset({"miner-0"})))
+    assert overdue(watch.state) == ()
+    watch.hear()
+    watch.pass_s(PATIENCE.silent_s)
+    assert watch.said == [Heard(role="miner-0", pid=7)]
+
+
+def test_a_role_that_starts_is_not_looked_at() -> None:
+    watch = Watch()
+    watch.pass_s(5.0)
+    assert overdue(watch.state) == ()
+    watch.tell(Tick(passed_s=PERIOD_S, stopped=frozenset({"miner-0"})))
+    assert watch.said == []
 
 
 def test_a_role_that_wakes_is_heard_again() -> None:
