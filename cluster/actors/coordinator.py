@@ -165,7 +165,7 @@ class RayPorts:
 
 
 class Coordinator:
-    """Runs one job. After a restart the gateway calls `run` again and the job is taken up from the chain."""
+    """Runs one job, from the first moment of its process on: one that was killed takes the job up from the chain."""
 
     OPTIONS: Final[dict[str, Any]] = {"num_cpus": 0, "max_restarts": -1, "concurrency_groups": {"control": 1}}
 
@@ -180,10 +180,10 @@ class Coordinator:
         self._segments: ray.ObjectRef | None = None
         self._ports: RayPorts | None = None
         self._node: CoordinatorNode | None = None
-        self._is_running = False
         self._meters = RayMeters(role="coordinator")
         self._torch = threading.Thread(target=_load_torch, name="load torch", daemon=True)
         self._torch.start()
+        self._running = asyncio.create_task(self._run())
 
     @ray.method(concurrency_group="control")
     async def beat(self, watch: bytes, question: int) -> bytes:
@@ -191,12 +191,14 @@ class Coordinator:
         return self._heart.beat(watch, question)
 
     async def run(self) -> None:
-        """Start (or take up) the job and run its rounds until it is stopped."""
-        if self._is_running:
-            return
-        self._is_running = True
+        """Returns when the job's rounds are stopped. If they are already, the job is taken up first."""
+        if self._running.done():
+            self._running = asyncio.create_task(self._run())
+        await asyncio.shield(self._running)
+
+    async def _run(self) -> None:
         try:
-            await self._run()
+            await self._run_rounds()
         except (JobError, ConsensusError) as error:
             _log.exception("the job cannot go on", extra={"job": self._job.hex()})
             await require_actor(SUPERVISOR).fail_job.remote(self._job, str(error))
@@ -205,10 +207,8 @@ class Coordinator:
         except Exception:
             _log.exception("unexpected; the job is taken up again", extra={"job": self._job.hex()})
             raise
-        finally:
-            self._is_running = False
 
-    async def _run(self) -> None:
+    async def _run_rounds(self) -> None:
         self._node = self._ports = None
         supervisor = require_actor(SUPERVISOR)
         opening: JobOpening = await supervisor.open_job.remote(self._job, self._key.public_key)
@@ -283,8 +283,8 @@ class Coordinator:
     async def status(self) -> CoordinatorStatus:
         """Figures for people, and which miners hold how many slots."""
         if self._node is None:
-            return CoordinatorStatus(pid=os.getpid(), waiting="is being prepared", is_running=self._is_running)
-        meter = self._node.meter
+            return CoordinatorStatus(pid=os.getpid(), waiting="is being prepared", is_running=not self._running.done())
+        meter, is_running = self._node.meter, not self._running.done()
         return CoordinatorStatus(
             pid=os.getpid(),
             round=meter.round,
@@ -298,6 +298,6 @@ class Coordinator:
             excluded={bytes(miner): why for miner, why in self._node.excluded.items()},
             slot_s=meter.slot_s,
             has_work=self._node.has_work,
-            is_ready=self._is_running,
-            is_running=self._is_running,
+            is_ready=is_running,
+            is_running=is_running,
         )

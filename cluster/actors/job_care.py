@@ -51,7 +51,7 @@ class JobCare:
     _seen: set[str] = field(default_factory=set)
     """Jobs whose coordinators answered in this turn."""
     _running: set[str] = field(default_factory=set)
-    """Jobs whose coordinators were told to run and have not returned from it."""
+    """Jobs whose rounds are waited for."""
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     @property
@@ -115,7 +115,7 @@ class JobCare:
             self.forget_miners_of(job_id, miners)
         self.statuses[job_id] = status
         self._seen.add(job_id)
-        if job_id not in self._running and not status.is_running:
+        if job_id not in self._running:
             self._running.add(job_id)
             self._begin(self._run(job_id))
 

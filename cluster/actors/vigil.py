@@ -98,7 +98,7 @@ class Vigil:
         is_at_home: bool = False,
         is_here: bool = False,
     ) -> None:
-        """Watch over an actor from now on. `is_here`: it runs on this machine; `is_at_home`: and belongs to the site."""
+        """Watch over an actor from now on. `is_here`: it runs on this machine; `is_at_home`: Ray restarts it there."""
         self.end(role)
         self._handles[role] = handle
         if is_here or is_at_home:

@@ -5,8 +5,9 @@ the question. So an answer that was recorded earlier is refused without anybody'
 already, or was another watch's. Time enters as what has passed between two ticks, at most `STEP_S` of it: a watch that
 was held up itself, on a busy machine or by a debugger, has not listened and so accuses nobody.
 
-Two steps: a role that is *silent* may only be slow, and nothing is taken from it that it could miss; one that stays so,
-or whose machine says that it was stopped by a signal, is *dead* and is killed. What either means for a role is for its carer to say. Nothing here acts.
+Two steps: a role that is *silent* may only be slow, and nothing is taken from it that it could miss; one that stays so
+is *dead* and is killed. One whose machine says that a signal has stopped it is dead as soon as it owes an answer. What
+either means for a role is for its carer to say. Nothing here acts.
 """
 
 from collections.abc import Mapping
@@ -114,7 +115,7 @@ class Tick:
 
     passed_s: float
     stopped: frozenset[str] = frozenset()
-    """Roles whose processes were stopped by a signal, as their machine says: they cannot answer, however long one waits."""
+    """Roles whose processes a signal has stopped, as their machine says: to wait for their answers is in vain."""
 
 
 Event: TypeAlias = Begun | Ended | Beat | Tick
@@ -227,7 +228,7 @@ def _wait(state: WatchState, tick: Tick) -> Transition:
 
 def _judge(role: Watched, *, is_stopped: bool) -> Watched:
     patience = role.patience
-    limit_s = patience.silent_s if is_stopped else patience.dead_s
+    limit_s = STEP_S if is_stopped else patience.dead_s
     if role.pulse is Pulse.STARTING:
         limit_s = patience.start_s
     if role.quiet_s > limit_s:

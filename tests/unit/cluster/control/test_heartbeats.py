@@ -90,17 +90,17 @@ def test_silence_then_death() -> None:
     assert watch.said[2:] == [Died(role="miner-0", pid=7)]
 
 
-def test_a_stopped_process_is_dead_as_soon_as_it_is_silent() -> None:
+def test_a_stopped_process_is_dead_as_soon_as_it_owes_an_answer() -> None:
     watch = Watch()
     watch.hear()
-    watch.pass_s(PATIENCE.silent_s)
+    watch.pass_s(STEP_S + PERIOD_S)
     assert overdue(watch.state) == (("miner-0", 7),)
     watch.tell(Tick(passed_s=PERIOD_S, stopped=frozenset({"miner-0"})))
     assert watch.said[1:] == [Died(role="miner-0", pid=7)]
     assert overdue(watch.state) == ()
 
 
-def test_a_stopped_process_may_be_woken_before_it_is_silent() -> None:
+def test_a_stopped_process_may_be_woken_before_that() -> None:
     watch = Watch()
     watch.hear()
     watch.tell(Tick(passed_s=PERIOD_S, stopped=frozenset({"miner-0"})))
