@@ -5,7 +5,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,7 @@ import pytest
 
 from cluster.config import HomeLayout, SiteFile
 from cluster.launch.certificates import Credentials, issue, tls_environment
-from cluster.launch.join import WorkerFile, read_worker_file
+from cluster.launch.join import read_worker_file
 from cluster.launch.ray_environment import authentication
 from tests.kit.job_specs import small_job
 from tests.kit.real_site import BEACON, RealSite, connect, run_pouw, wait_for
@@ -200,9 +200,10 @@ def test_a_machine_joins_by_hand_and_leaves_alone(fleet: Fleet) -> None:
     first = psutil.Process(lost.pid)
     for process in [*first.children(recursive=True), first]:
         process.kill()
-    is_back: Callable[[WorkerFile | None], bool] = lambda found: found is not None and found.pid != lost.pid  # noqa: E731
-    again = wait_for(lambda: read_worker_file(fleet.guest), is_back, 60)
+    wait_for(fleet.guest.worker_log.read_text, lambda text: "joined again" in text, 60)
+    again = read_worker_file(fleet.guest)
     assert again is not None
+    assert again.pid != lost.pid
     wait_for(nodes, lambda count: count == 4, 60)
     down = json.loads(run_pouw(fleet.guest, "down", "--json").stdout)
     assert (down["stopped"], down["worker_pid"]) == (False, again.pid)
