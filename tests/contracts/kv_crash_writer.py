@@ -1,12 +1,9 @@
 """Writes as fast as it can and says what is safe, until it is killed. Run by test_kv_crash.py.
 
-Every line is written after the call it speaks of has returned: `T` transactions kept, `B` block appended, `A` artifact
-kept, and `R` when the stores are open.
+What it says: `T` transactions kept, `B` block appended, `A` artifact kept, and `R` when the stores are open.
 """
 
 import hashlib
-import os
-import sys
 from pathlib import Path
 
 from consensus.primitives.digest import CHUNK_BYTES
@@ -14,16 +11,13 @@ from storage.artifacts import ArtifactStore
 from storage.chain_store import ChainStore
 from storage.lmdb_kv import LmdbStore
 from storage.mempool_store import MempoolStore
+from tests.kit.nursery import say, serve
 from tests.kit.stored_chain import GENESIS, append_block, transfer
 
 LEDGER_KEYS = [b"a%d" % number for number in range(5)]
 
 
-def say(line: str) -> None:
-    os.write(sys.stdout.fileno(), f"{line}\n".encode())
-
-
-def write_forever(folder: Path, run: int) -> None:
+def write(folder: Path, run: int) -> None:
     store = LmdbStore.open(folder / "chain", initial_size_bytes=64 << 10)
     artifacts = ArtifactStore.open(folder / "artifacts")
     chain, mempool = ChainStore(store), MempoolStore(store)
@@ -45,4 +39,4 @@ def write_forever(folder: Path, run: int) -> None:
 
 
 if __name__ == "__main__":
-    write_forever(Path(sys.argv[1]), int(sys.argv[2]))
+    serve(write)

@@ -1,12 +1,10 @@
 """Puts, seals, repairs and drops pieces as fast as it can and says what is safe, until it is killed.
 
-Run by test_replica_crash.py. Every line is written after the call it speaks of has returned: `O` the store is open, `B`
-a replica begun, `C` chunks received, `S` a chunk sealed once more, `F` finished, `D` to be dropped (said before), `G`
-dropped. `K` names what goes on. Sealing is played: a pass turns every bit.
+Run by test_replica_crash.py. What it says: `O` the store is open, `B` a replica begun, `C` chunks received, `S` a chunk
+sealed once more, `F` finished, `D` to be dropped (said before), `G` dropped. `K` names what goes on. Sealing is played:
+a pass turns every bit.
 """
 
-import os
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +17,7 @@ from storage.chunking import cut_chunks
 from storage.erasure import ErasureCode
 from storage.replica_record import Replica, ReplicaState
 from storage.replica_store import ReplicaStore
+from tests.kit.nursery import say, serve
 
 PASSES = 3
 CODE = ErasureCode.of(2, 4)
@@ -48,10 +47,6 @@ def manifest_of(data: bytes) -> Manifest:
 def turned(chunk: bytes, passes: int) -> bytes:
     """What sealing has made of a chunk after so many passes."""
     return chunk.translate(bytes(255 - number for number in range(256))) if passes % 2 else chunk
-
-
-def say(line: str) -> None:
-    os.write(sys.stdout.fileno(), f"{line}\n".encode())
 
 
 def receive(replicas: ReplicaStore, replica: Replica) -> None:
@@ -112,8 +107,14 @@ def work(replicas: ReplicaStore) -> None:
             say(f"B {deal.hex()} {piece}")
 
 
+def write(folder: Path, run: int) -> None:
+    """Until it is killed."""
+    del run
+    replicas = ReplicaStore.open(folder / "replicas")
+    say("O")
+    work(replicas)
+
+
 if __name__ == "__main__":
     replica_store._BATCH_DELETES = 2  # so that a replica is dropped in several batches
-    opened = ReplicaStore.open(Path(sys.argv[1]))
-    say("O")
-    work(opened)
+    serve(write)

@@ -1,13 +1,9 @@
 """Runs a supervisor over LMDB as fast as it can and says what it acknowledged, until it is killed.
 
-Run by test_supervisor_crash.py. The process reads `folder run` from its standard input and forks a writer for each, so
-that importing costs nothing fifty times. Every line a writer says comes after the call it speaks of has returned: `T` a
-transaction, `J` a job, `R` reports of a round, `B` a block.
+Run by test_supervisor_crash.py. What a writer says: `T` a transaction, `J` a job, `R` reports of a round, `B` a block.
 """
 
-import os
 import sys
-import traceback
 from pathlib import Path
 from random import Random  # noqa: TID251 - from the number of the run
 
@@ -21,6 +17,7 @@ from consensus.replay.verdict import Outcome
 from storage.lmdb_kv import LmdbStore
 from tests.kit.genesis import make_params
 from tests.kit.node import NodeSite
+from tests.kit.nursery import say, serve
 from tests.kit.work import make_commit
 
 PARAMS = make_params(difficulty_half_life_ms=10**12)
@@ -106,36 +103,12 @@ class Writer:
             self.site.node.close_job(job, JobStatus(outcome), reason, ())
 
 
-def say(line: str) -> None:
-    os.write(sys.stdout.fileno(), f"{line}\n".encode())
-
-
-def fork_writer(folder: Path, run: int) -> int:
-    """The id of a process that writes until it is killed."""
-    process = os.fork()
-    if process:
-        return process
-    said = os.open(folder / f"said-{run}", os.O_WRONLY | os.O_CREAT, 0o600)
-    os.dup2(said, sys.stdout.fileno())
-    try:
-        Writer(folder / "chain", run).write_forever()
-    except BaseException:  # noqa: BLE001 - the last word of a process that was not killed
-        traceback.print_exc()
-    finally:
-        os._exit(1)
-
-
-def serve() -> None:
-    """Start a writer for every line; say its process, and when it is dead."""
-    assert "torch" not in sys.modules
-    assert "ray" not in sys.modules
-    for line in sys.stdin:
-        folder, run = line.split()
-        process = fork_writer(Path(folder), int(run))
-        say(str(process))
-        _, status = os.waitpid(process, 0)
-        say(str(-os.waitstatus_to_exitcode(status)))
+def write(folder: Path, run: int) -> None:
+    """Until it is killed."""
+    Writer(folder / "chain", run).write_forever()
 
 
 if __name__ == "__main__":
-    serve()
+    assert "torch" not in sys.modules
+    assert "ray" not in sys.modules
+    serve(write)

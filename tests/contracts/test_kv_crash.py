@@ -1,11 +1,6 @@
 """Invariant 5: what was acknowledged is there, whenever the process is killed, and batches are all or nothing."""
 
 import hashlib
-import os
-import signal
-import subprocess
-import sys
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,9 +13,9 @@ from storage.artifacts import ArtifactStore
 from storage.chain_store import ChainStore
 from storage.lmdb_kv import LmdbStore
 from storage.mempool_store import MempoolStore
+from tests.kit.nursery import Nursery
 from tests.kit.stored_chain import certificate_of
 
-ROOT = Path(__file__).parents[2]
 KILLS = 50
 LONGEST_RUN_S = 0.12
 
@@ -47,20 +42,6 @@ def chosen_delay_s(run: int) -> float:
     """When to kill: spread evenly over the run, the same in every test run."""
     draw = hashlib.sha256(f"kill {run}".encode()).digest()
     return int.from_bytes(draw[:4], "big") / 2**32 * LONGEST_RUN_S
-
-
-def run_and_kill(folder: Path, run: int) -> str:
-    """Start the writer, kill it at the chosen instant (every fifth time while it starts), return what it said."""
-    said = folder / f"said-{run}"
-    command = [sys.executable, "-m", "tests.contracts.kv_crash_writer", str(folder), str(run)]
-    with said.open("wb") as output, subprocess.Popen(command, stdout=output, cwd=ROOT) as process:
-        while run % 5 and said.stat().st_size == 0:
-            assert process.poll() is None
-            time.sleep(0.002)
-        time.sleep(chosen_delay_s(run))
-        os.kill(process.pid, signal.SIGKILL)
-        assert process.wait() == -signal.SIGKILL
-    return said.read_text()
 
 
 def check_chain(folder: Path, known: Acknowledged) -> None:
@@ -111,13 +92,13 @@ def check_artifacts(folder: Path, known: Acknowledged) -> None:
 @pytest.mark.slow
 def test_nothing_acknowledged_is_lost_in_fifty_kills(tmp_path: Path) -> None:
     known = Acknowledged()
-    for run in range(KILLS):
-        now = Acknowledged()
-        said = run_and_kill(tmp_path, run)
-        for line in said[: said.rfind("\n") + 1].splitlines():
-            now.add(line)
-            known.add(line)
-        check_chain(tmp_path, now)
+    with Nursery("tests.contracts.kv_crash_writer", tmp_path) as nursery:
+        for run in range(KILLS):  # every fifth time while it starts
+            now = Acknowledged()
+            for line in nursery.run_and_kill(run, chosen_delay_s(run), has_started=run % 5 != 0):
+                now.add(line)
+                known.add(line)
+            check_chain(tmp_path, now)
     check_chain(tmp_path, known)
     check_artifacts(tmp_path, known)
     assert len(known.transactions) > KILLS

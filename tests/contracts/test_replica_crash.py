@@ -1,10 +1,5 @@
 """`kill -9` while putting, sealing, repairing or dropping: nothing acknowledged is lost, no orphan is left."""
 
-import os
-import signal
-import subprocess
-import sys
-import time
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,8 +15,8 @@ from storage.lmdb_kv import LmdbStore
 from storage.replica_record import Replica, ReplicaState
 from storage.replica_store import ReplicaStore
 from tests.contracts.replica_crash_writer import shard_of, turned
+from tests.kit.nursery import Nursery
 
-ROOT = Path(__file__).parents[2]
 KILLS = 50
 LONGEST_RUN_S = 0.35
 Name = tuple[bytes, int]
@@ -58,21 +53,6 @@ class Acknowledged:
                 self.dropping.add(name)
             case "G":
                 self.dropped.add(name)
-
-
-def run_and_kill(folder: Path, run: int, delay_s: float) -> str:
-    """Start the writer, kill it some time after its store is open (every tenth time while it opens it)."""
-    said = folder / f"said-{run}"
-    command = [sys.executable, "-m", "tests.contracts.replica_crash_writer", str(folder / "replicas")]
-    with said.open("wb") as output, subprocess.Popen(command, stdout=output, cwd=ROOT) as process:
-        while run % 10 and said.stat().st_size == 0:
-            assert process.poll() is None
-            time.sleep(0.002)
-        time.sleep(delay_s)
-        os.kill(process.pid, signal.SIGKILL)
-        assert process.wait() == -signal.SIGKILL
-    text = said.read_text()
-    return text[: text.rfind("\n") + 1]
 
 
 def check_replica(replicas: ReplicaStore, replica: Replica, known: Acknowledged) -> None:
@@ -125,11 +105,13 @@ def check(folder: Path, known: Acknowledged) -> None:
 def test_nothing_acknowledged_is_lost_in_fifty_kills(tmp_path: Path) -> None:
     generator = np.random.default_rng(20261122)
     known, killed_in = Acknowledged(), Counter[str]()
-    for run in range(KILLS):
-        for line in run_and_kill(tmp_path, run, float(generator.uniform(0, LONGEST_RUN_S))).splitlines():
-            known.add(line)
-        killed_in[known.doing] += 1
-        check(tmp_path / "replicas", known)
+    with Nursery("tests.contracts.replica_crash_writer", tmp_path) as nursery:
+        for run in range(KILLS):  # every tenth time while it opens the store
+            delay_s = float(generator.uniform(0, LONGEST_RUN_S))
+            for line in nursery.run_and_kill(run, delay_s, has_started=run % 10 != 0):
+                known.add(line)
+            killed_in[known.doing] += 1
+            check(tmp_path / "replicas", known)
     assert len(known.finished) > 5
     assert len(known.dropped) > 3
     assert {"put", "seal", "repair"} <= set(killed_in)

@@ -1,12 +1,7 @@
 """Invariant 5 for a whole supervisor: killed at any instant, it loses nothing it acknowledged and corrupts nothing."""
 
 import hashlib
-import os
-import signal
-import subprocess
-import sys
-import time
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,8 +13,8 @@ from storage.artifacts import ArtifactStore
 from storage.lmdb_kv import LmdbStore
 from tests.contracts.supervisor_crash_writer import PARAMS
 from tests.kit.node import NodeSite
+from tests.kit.nursery import Nursery
 
-ROOT = Path(__file__).parents[2]
 KILLS = 50
 LONGEST_RUN_S = 0.1
 
@@ -46,37 +41,6 @@ class Acknowledged:
             self.blocks[int(values[0])] = bytes.fromhex(values[1])
         else:
             self.refusals += 1
-
-
-class Nursery:
-    """The process that forks writers."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        command = [sys.executable, "-m", "tests.contracts.supervisor_crash_writer"]
-        self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT, text=True, bufsize=1
-        )
-
-    def run_and_kill(self, run: int) -> list[str]:
-        """Start a writer, kill it at the chosen instant (every fifth time while it starts), return what it said."""
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.process.stdin.write(f"{self.folder} {run}\n")
-        writer, said = int(self.process.stdout.readline()), self.folder / f"said-{run}"
-        deadline = time.monotonic() + 60
-        while run % 5 and not (said.exists() and said.stat().st_size):
-            assert time.monotonic() < deadline
-            time.sleep(0.002)
-        time.sleep(chosen_delay_s(run))
-        with suppress(ProcessLookupError):
-            os.kill(writer, signal.SIGKILL)
-        assert int(self.process.stdout.readline()) == signal.SIGKILL, "the writer died of something else"
-        text = said.read_text() if said.exists() else ""
-        return text[: text.rfind("\n") + 1].splitlines()
-
-    def close(self) -> None:
-        self.process.communicate()
 
 
 def chosen_delay_s(run: int) -> float:
@@ -127,14 +91,12 @@ def check_from_genesis(site: NodeSite, folder: Path) -> None:
 
 @pytest.mark.slow
 def test_a_supervisor_loses_nothing_acknowledged_in_fifty_kills(tmp_path: Path) -> None:
-    known, nursery = Acknowledged(), Nursery(tmp_path)
-    try:
-        for run in range(KILLS):
-            for line in nursery.run_and_kill(run):
+    known = Acknowledged()
+    with Nursery("tests.contracts.supervisor_crash_writer", tmp_path) as nursery:
+        for run in range(KILLS):  # every fifth time while it starts
+            for line in nursery.run_and_kill(run, chosen_delay_s(run), has_started=run % 5 != 0):
                 known.add(line)
             check_site(tmp_path, known, is_whole=run % 10 == 9)
-    finally:
-        nursery.close()
     assert min(len(known.transactions), len(known.reports), len(known.blocks)) > KILLS
     assert len(known.jobs) > 2
     assert known.refusals < KILLS
