@@ -82,8 +82,7 @@ class CoordinatorStatus(msgspec.Struct, frozen=True, kw_only=True):
     has_work: bool = True
     """Rounds are to be run, as far as is known."""
     is_ready: bool = False
-    """It can take miners on."""
-    is_running: bool = False
+    """Its rounds run, and it can take miners on."""
 
 
 @dataclass(slots=True)
@@ -283,8 +282,8 @@ class Coordinator:
     async def status(self) -> CoordinatorStatus:
         """Figures for people, and which miners hold how many slots."""
         if self._node is None:
-            return CoordinatorStatus(pid=os.getpid(), waiting="is being prepared", is_running=not self._running.done())
-        meter, is_running = self._node.meter, not self._running.done()
+            return CoordinatorStatus(pid=os.getpid(), waiting="is being prepared")
+        meter = self._node.meter
         return CoordinatorStatus(
             pid=os.getpid(),
             round=meter.round,
@@ -298,6 +297,5 @@ class Coordinator:
             excluded={bytes(miner): why for miner, why in self._node.excluded.items()},
             slot_s=meter.slot_s,
             has_work=self._node.has_work,
-            is_ready=is_running,
-            is_running=is_running,
+            is_ready=not self._running.done(),
         )

@@ -57,7 +57,7 @@ class JobCare:
     @property
     def is_settled(self) -> bool:
         """Whether every coordinator runs and no miner is on its way."""
-        are_running = all(status.is_running and status.is_ready for status in self.statuses.values())
+        are_running = all(status.is_ready for status in self.statuses.values())
         have_answered = self._seen == self.coordinators.keys()
         is_placed = not self._joining and self._moves == Moves()
         return bool(self.coordinators) and are_running and have_answered and is_placed
@@ -117,12 +117,14 @@ class JobCare:
         self._seen.add(job_id)
         if job_id not in self._running:
             self._running.add(job_id)
-            self._begin(self._run(job_id))
+            self._begin(self._run(job_id, handle))
 
-    async def _run(self, job_id: str) -> None:
+    async def _run(self, job_id: str, handle: Handle) -> None:
         try:
-            await self.coordinators[job_id].run.remote()
-        except (ray.exceptions.RayError, KeyError):  # it died: what it was is seen in the next turn
+            await handle.run.remote()
+        except ray.exceptions.RayTaskError as error:
+            _log.warning("the rounds ended: %s", cause_of(error), extra={"job": job_id})
+        except ray.exceptions.RayError:  # it died: another turn at once finds out what became of it
             self.changed.set()
         finally:
             self._running.discard(job_id)

@@ -160,7 +160,9 @@ class GatewayClient:
         """Takes as long as reading the artifact for every shard."""
         query = urlencode({"data": data_pieces, "total": total_pieces})
         path = f"/v1/storage/artifacts/{root}/pieces?{query}"
-        return _decode(self._ask("POST", path, timeout_s=_PIECES_TIMEOUT_S), PiecesView)
+        with self._exchange("POST", path, timeout_s=_PIECES_TIMEOUT_S) as answer:
+            _check(answer)
+            return _decode(answer.read(), PiecesView)
 
     def artifact(self, root: str, first: int = 0) -> Iterator[bytes]:
         """An artifact's bytes, as `weights` gives those of a job."""
@@ -184,16 +186,8 @@ class GatewayClient:
         given = {name: value for name, value in (query or {}).items() if value is not None}
         return _decode(self._ask("GET", f"{path}?{urlencode(given)}" if given else path), kind)
 
-    def _ask(
-        self,
-        method: str,
-        path: str,
-        body: bytes | None = None,
-        media_type: str = _OCTETS,
-        *,
-        timeout_s: float | None = None,
-    ) -> bytes:
-        with self._exchange(method, path, body, media_type, timeout_s=timeout_s) as answer:
+    def _ask(self, method: str, path: str, body: bytes | None = None, media_type: str = _OCTETS) -> bytes:
+        with self._exchange(method, path, body, media_type) as answer:
             _check(answer)
             return answer.read()
 

@@ -7,7 +7,7 @@ from typing import Final, Literal, Self, TypeAlias
 from pydantic import ValidationError
 
 from cluster.api.client import GatewayClient
-from cluster.client.payments import next_sequence
+from cluster.client.payments import check_affordable, next_sequence
 from cluster.credits import format_credits, parse_credits
 from cluster.errors import ConflictError, NotFoundError, UsageError
 from cluster.storage_terms import keeping_terms
@@ -26,8 +26,6 @@ _KINDS: Final[dict[What, frozenset[ArtifactKind]]] = {
     "checkpoint": frozenset({"checkpoint", "optimizer"}),
     "dataset": frozenset({"manifest", "dataset"}),
 }
-
-
 _COPIES: Final = 3
 
 
@@ -81,13 +79,6 @@ class Order:
             ) from error
         return cls(keeping=keeping, reward=parse_credits(reward))
 
-    @property
-    def counts(self) -> tuple[int, int]:
-        """Pieces that are needed, and pieces in all."""
-        if isinstance(self.keeping, ErasureSpec):
-            return self.keeping.data, self.keeping.data + self.keeping.parity
-        return 1, self.keeping.replicas
-
 
 def choose_artifacts(views: Sequence[ArtifactView], what: What, round_number: int | None = None) -> list[ArtifactView]:
     """Those of a job that `what` means: its last checkpoint, unless a round is given. The same bytes once.
@@ -138,20 +129,20 @@ def keep_artifacts(  # noqa: PLR0917 - what, by whom, on which terms, and how to
             hint="pay more with --reward, or ask for fewer --proofs",
             code="reward",
         )
-    cost, account = Credits(sum(each.escrow for each in terms.values())), client.account(signer.public_key.hex())
-    if cost > parse_credits(account.balance):
-        raise ConflictError(
-            f"this costs {format_credits(cost)} credits, the key {name} has {account.balance}",
-            hint="pay less with --reward, or with another key (--key)",
-            code="funds",
-        )
+    cost = Credits(sum(each.escrow for each in terms.values()))
+    check_affordable(client, signer.public_key, cost, "this", "pay less with --reward, or with another key (--key)")
     chain_id, sequence = next_sequence(client, signer.public_key)
     kept = []
     for number, view in enumerate(open_ones):
         report(number, len(open_ones))
-        offer, price = client.make_pieces(view.root, *order.counts), terms[view.root]
+        price = terms[view.root]
+        offer = client.make_pieces(view.root, price.data_pieces, price.total_pieces)
         if (offer.root, offer.bytes, offer.binding) != (view.root, view.bytes, view.binding):
             raise ConflictError(f"the site offers to keep another artifact than {view.root[:16]}", code="artifact")
+        if len(offer.pieces) != price.total_pieces:  # each costs as much
+            raise ConflictError(
+                f"the site offers {len(offer.pieces)} pieces, not {price.total_pieces}", code="artifact"
+            )
         signed = sign_open_deal(
             signer,
             chain_id,

@@ -6,8 +6,8 @@ from typing import Final
 from cluster.api.client import GatewayClient
 from cluster.client.connection import connect
 from cluster.config import HomeLayout
-from cluster.credits import format_credits
-from cluster.errors import NotFoundError, UnreachableError, UsageError
+from cluster.credits import format_credits, parse_credits
+from cluster.errors import ConflictError, NotFoundError, UnreachableError, UsageError
 from cluster.views import View
 from cluster.wallet.keystore import Keystore
 from cluster.wallet.transactions import (
@@ -135,6 +135,17 @@ def close_deal(client: GatewayClient, keystore: Keystore, name: str, prefix: str
     chain_id, sequence = next_sequence(client, signer.public_key)
     signed = sign_close_deal(signer, chain_id, sequence=sequence, deal=Digest(bytes.fromhex(found[0])))
     return CloseView(deal_id=found[0], transaction=client.send_transaction(encode(signed)).transaction)
+
+
+def check_affordable(client: GatewayClient, key: PublicKey, cost: Credits, what: str, hint: str) -> None:
+    """Raises ConflictError: the account has less than `what` costs."""
+    balance = parse_credits(client.account(key.hex()).balance)
+    if balance < cost:
+        raise ConflictError(
+            f"{what} costs {format_credits(cost)} credits, the account has {format_credits(balance)}",
+            hint=hint,
+            code="funds",
+        )
 
 
 def next_sequence(client: GatewayClient, key: PublicKey) -> tuple[Digest, Sequence]:

@@ -9,7 +9,7 @@ from typing import Final, Protocol
 
 from cluster.api.client import GatewayClient
 from cluster.api.service import ChainFacts, Submission
-from cluster.credits import format_credits, parse_credits
+from cluster.client.payments import check_affordable
 from cluster.errors import ConflictError
 from cluster.storage_terms import storage_terms
 from cluster.views import JobView
@@ -24,6 +24,7 @@ from jobs.spec.canonical import spec_bytes
 from jobs.spec.job import JobSpec
 
 _MILLION: Final = 1_000_000
+_AFFORD_HINT: Final = "lower `reward` (or `storage`) in the job file, or pay with another key (--key)"
 
 
 class SubmitWatcher(Protocol):
@@ -43,7 +44,8 @@ def submit_job(client: GatewayClient, signer: Signer, spec: JobSpec, watcher: Su
     """
     facts = client.chain_facts()
     terms = storage_terms(spec)
-    _check_affordable(client, signer, Credits(spec.reward * UNITS_PER_CREDIT + (terms.escrow if terms else 0)))
+    cost = Credits(spec.reward * UNITS_PER_CREDIT + (terms.escrow if terms else 0))
+    check_affordable(client, signer.public_key, cost, "the job", _AFFORD_HINT)
     _check_audited(facts, spec)
     prepared = prepare_dataset(spec, watcher.preparing)
     upload_segments(client, prepared, watcher.uploading)
@@ -64,16 +66,6 @@ def upload_segments(client: GatewayClient, prepared: PreparedDataset, report: Ca
         done += len(data)
         report(done, total)
     return sent
-
-
-def _check_affordable(client: GatewayClient, signer: Signer, reward: Credits) -> None:
-    balance = parse_credits(client.account(signer.public_key.hex()).balance)
-    if balance < reward:
-        raise ConflictError(
-            f"the job costs {format_credits(reward)} credits, the account has {format_credits(balance)}",
-            hint="lower `reward` (or `storage`) in the job file, or pay with another key (--key)",
-            code="funds",
-        )
 
 
 def _check_audited(facts: ChainFacts, spec: JobSpec) -> None:

@@ -23,7 +23,7 @@ from cluster.errors import ClusterError, ConflictError, NotAuthorisedError, Unre
 from cluster.launch.admission import Admission, ask_admission
 from cluster.launch.certificates import tls_environment
 from cluster.launch.object_store import object_store_bytes
-from cluster.launch.process import kill_group, last_lines, spawn_detached, terminate, wait_until
+from cluster.launch.process import end_process, last_lines, spawn_detached, wait_until
 from cluster.launch.ray_environment import authentication, ray_environment
 from cluster.launch.resources import check_enough_disk, check_enough_memory
 from cluster.launch.site_card import LABEL, refused_token
@@ -238,9 +238,7 @@ def _has_started(home: HomeLayout, offset: int) -> bool:
 
 def _end(worker: WorkerFile) -> None:
     """End the node: first by asking its first process, which ends the others; then whatever of it is left."""
-    terminate(worker)
-    if not wait_until(lambda: not worker.is_alive, LEAVE_TIMEOUT_S):
-        kill_group(worker)
+    end_process(worker, LEAVE_TIMEOUT_S)
     for pid in _leftovers(worker):
         with suppress(ProcessLookupError):  # it has just ended
             os.kill(pid, signal.SIGKILL)

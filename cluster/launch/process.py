@@ -72,6 +72,13 @@ def kill_group(mark: ProcessMark) -> None:
         os.kill(mark.pid, signal.SIGKILL)
 
 
+def end_process(mark: ProcessMark, timeout_s: float) -> None:
+    """Ask this very process to end, and end its group if it has not within `timeout_s`."""
+    terminate(mark)
+    if not wait_until(lambda: not mark.is_alive, timeout_s):
+        kill_group(mark)
+
+
 def last_lines(log: Path, start: int, count: int = 12) -> str:
     """The last lines that were written to `log` after byte `start`."""
     with log.open("rb") as file:

@@ -30,7 +30,7 @@ from cluster.launch.join import (
     load_ray_token,
     read_worker_file,
 )
-from cluster.launch.process import kill_group, spawn_detached, terminate, wait_until
+from cluster.launch.process import end_process, spawn_detached
 from cluster.secret_file import replace_secret
 
 _LOOK_S: Final = 1.0
@@ -55,9 +55,7 @@ def leave(home: HomeLayout) -> int | None:
     """End this home's worker node for good; returns its process id, or None if none was running."""
     keeper = _read_keeper(home)
     if keeper is not None:
-        terminate(keeper)
-        if not wait_until(lambda: not keeper.is_alive, _END_TIMEOUT_S):
-            kill_group(keeper)
+        end_process(keeper, _END_TIMEOUT_S)
         home.worker_keeper_file.unlink(missing_ok=True)
     return leave_site(home)
 

@@ -10,7 +10,7 @@ from cluster.node.supervisor import SupervisorNode
 from cluster.views import ArtifactKind, ArtifactView
 from consensus.ledger.entries import JobAccount, JobStatus
 from consensus.primitives.digest import bulk_digest
-from consensus.primitives.encoding import decode
+from consensus.primitives.encoding import decode, encode
 from consensus.primitives.integers import Digest
 from consensus.records.transactions import JobId
 from jobs.data.manifest import DatasetManifest, PartName
@@ -63,12 +63,9 @@ class JobArtifacts:
 
     def is_withheld(self, root: Digest) -> bool:
         """Whether an artifact is a part of the test data of a job that still trains."""
-        return any(
-            segment == root
-            for account in self.node.pool.state.jobs.values()
-            if _is_training(account)
-            for segment in self._part(account, _WITHHELD_PART)
-        )
+        training = [account for account in self.node.pool.state.jobs.values() if _is_training(account)]
+        manifests = [manifest for account in training if (manifest := self._manifest(account)) is not None]
+        return any(segment.digest == root for manifest in manifests for segment in manifest.part(_WITHHELD_PART))
 
     def _states(self, job: JobId, account: JobAccount) -> Iterator[tuple[ArtifactKind, str, Digest]]:
         if account.state is not None and not _is_training(account):
@@ -79,21 +76,19 @@ class JobArtifacts:
 
     def _segments(self, account: JobAccount) -> Iterator[tuple[ArtifactKind, str, Digest]]:
         yield "spec", "", account.spec
-        if manifest := self._manifest(account):
-            yield "manifest", "", bulk_digest(manifest)
-        for part in _OPEN_PARTS if _is_training(account) else (*_OPEN_PARTS, _WITHHELD_PART):
-            for segment in self._part(account, part):
-                yield "dataset", part, segment
-
-    def _part(self, account: JobAccount, part: PartName) -> tuple[Digest, ...]:
         manifest = self._manifest(account)
-        return tuple(ref.digest for ref in decode(manifest, DatasetManifest).part(part)) if manifest else ()
+        if manifest is None:
+            return
+        yield "manifest", "", bulk_digest(encode(manifest))
+        for part in _OPEN_PARTS if _is_training(account) else (*_OPEN_PARTS, _WITHHELD_PART):
+            for segment in manifest.part(part):
+                yield "dataset", part, segment.digest
 
-    def _manifest(self, account: JobAccount) -> bytes:
+    def _manifest(self, account: JobAccount) -> DatasetManifest | None:
         try:
-            return self.stores.jobs.load_manifest(account.dataset)
+            return decode(self.stores.jobs.load_manifest(account.dataset), DatasetManifest)
         except RecordMissingError:  # the job is on the chain, and was not handed in here
-            return b""
+            return None
 
     def _view(self, kind: ArtifactKind, part: str, root: Digest) -> ArtifactView:
         manifest = self.artifacts.load_manifest(root)

@@ -176,6 +176,8 @@ class MemorySite:
     """Of what pieces were made, how many are needed, and how many there are."""
     offered: str = ""
     """Root of what pieces are offered of instead of what was asked for."""
+    surplus: int = 0
+    """So many pieces are offered beyond those that were asked for."""
     opened: list[OpenDeal] = field(default_factory=list)
     asked_for: list[tuple[int, bool]] = field(default_factory=list)
     """From which chunk on weights were asked for, and whether for the site's own copy."""
@@ -318,6 +320,7 @@ class MemorySite:
     async def make_pieces(self, root: str, data_pieces: int, total_pieces: int) -> PiecesView:
         info = await self.artifact_info(root)
         self.cut.append((root, data_pieces, total_pieces))
+        total_pieces += self.surplus
         shards = tuple((f"{number:064x}", -(-info.bytes // data_pieces)) for number in range(total_pieces))
         pieces = ((root, info.bytes),) * total_pieces if data_pieces == 1 else shards
         return msgspec.structs.replace(info, root=self.offered or root, pieces=pieces)

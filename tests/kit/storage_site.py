@@ -209,6 +209,11 @@ class StorageWorld:
         """A job whose weights are random bytes here; its deal is still to be opened."""
         root = self.artifacts.put(random_bytes(size, seed), binding=BINDING)
         job = self.site.open_job(rounds=1, slots=1, storage=terms, name=f"job-{seed}")
+        self.finish_job(job, root)
+        return job
+
+    def finish_job(self, job: JobId, root: Digest) -> None:
+        """The only round of a running job comes to this state, is audited, and the job is closed."""
         self.site.commit(job, state_out=root)
         self.site.block()
         self.site.audit()
@@ -216,7 +221,6 @@ class StorageWorld:
         for each, outcome, reason in self.site.node.closable():
             self.site.node.close_job(each, outcome, reason, ())
         self.site.block()
-        return job
 
     def keep(self, terms: StorageTerms = COPIES, size: int = SIZE, seed: int = 0) -> DealId:
         """A completed job whose weights are kept by as many providers as its terms want."""

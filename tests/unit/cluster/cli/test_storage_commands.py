@@ -275,6 +275,15 @@ def test_a_site_that_offers_pieces_of_something_else_is_not_paid(pouw: Pouw, sit
     assert site.opened == []
 
 
+def test_a_site_that_offers_more_pieces_than_were_asked_for_is_not_paid(
+    pouw: Pouw, site: MemorySite, payer: str
+) -> None:
+    site.surplus = 1
+    outcome = pouw("storage", "keep", JOB_ID, "--json")
+    assert outcome.error_code == "artifact"
+    assert (site.opened, site.balances[payer]) == ([], 25_000_000)
+
+
 def test_what_is_under_deals_already_is_not_paid_for_again(pouw: Pouw, site: MemorySite, payer: str) -> None:
     site.left = (msgspec.structs.replace(WEIGHTS, deals=("ab",)),)
     outcome = pouw("storage", "keep", JOB_ID, "--json")

@@ -50,13 +50,7 @@ def end(world: StorageWorld, job: JobId) -> Digest:
     """The job is completed; returns the root of its weights."""
     root = world.artifacts.put(random_bytes(SIZE), binding=BINDING)
     world.site.stores.jobs.put_checkpoint(CheckpointRef(job=job, round=1, state=root, optimizer=bulk_digest(b"lost")))
-    world.site.commit(job, state_out=root)
-    world.site.block()
-    world.site.audit()
-    world.site.block()
-    for each, outcome, reason in world.site.node.closable():
-        world.site.node.close_job(each, outcome, reason, ())
-    world.site.block()
+    world.finish_job(job, root)
     return root
 
 
