@@ -16,7 +16,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from cluster.errors import UsageError
-from cluster.settings import SiteSettings, SshSettings, WorkerHosts, split_mistake
+from cluster.settings import ScalingSettings, SiteSettings, SshSettings, WorkerHosts, split_mistake
 from cluster.views import JsonValue
 from cluster.yaml_lines import YamlFile, read_yaml
 
@@ -48,7 +48,7 @@ def load_cluster_file(path: Path) -> ClusterFile:
     file = read_yaml(path)
     provider = _section(file, ("provider",))
     ours = dict(_section(file, ("metadata", "pouw")))
-    settings, ssh = _convert(file, ours, provider)
+    settings, ssh, scaling = _convert(file, ours, provider)
     _check_schema(file)
     if provider and provider.get("type") != "local":
         kind = provider.get("type")
@@ -69,21 +69,28 @@ def load_cluster_file(path: Path) -> ClusterFile:
         ssh_private_key=_text(file, auth, "ssh_private_key"),
         ssh_proxy_command=_text(file, auth, "ssh_proxy_command"),
         ssh=ssh,
+        scaling=scaling,
+        idle_timeout_minutes=_minutes(file),
     )
+    if workers.on_demand:
+        autoscaled = len(workers.addresses) * scaling.worker_cpus
+        settings = msgspec.structs.replace(settings, autoscaled_miners=max(settings.autoscaled_miners, autoscaled))
     return ClusterFile(settings=settings, workers=workers)
 
 
 def _convert(
     file: YamlFile, ours: Mapping[str, JsonValue], provider: Mapping[str, JsonValue]
-) -> tuple[SiteSettings, SshSettings]:
-    of_site, of_ssh = SiteSettings.__struct_fields__, SshSettings.__struct_fields__
+) -> tuple[SiteSettings, SshSettings, ScalingSettings]:
+    kinds = (SiteSettings, SshSettings, ScalingSettings)
+    of_site, of_ssh, of_scaling = (kind.__struct_fields__ for kind in kinds)
     for key in ours:
-        _check_key(file, ("metadata", "pouw", key), (*of_site, *of_ssh), "there is no such setting")
+        _check_key(file, ("metadata", "pouw", key), (*of_site, *of_ssh, *of_scaling), "there is no such setting")
     site = {key: value for key, value in ours.items() if key in of_site}
     if "node_ip" not in site and "head_ip" in provider:
         site["node_ip"] = provider["head_ip"]
     ssh = {key: value for key, value in ours.items() if key in of_ssh}
-    return _typed(file, site, SiteSettings), _typed(file, ssh, SshSettings)
+    scaling = {key: value for key, value in ours.items() if key in of_scaling}
+    return _typed(file, site, SiteSettings), _typed(file, ssh, SshSettings), _typed(file, scaling, ScalingSettings)
 
 
 def _typed(file: YamlFile, values: Mapping[str, JsonValue], kind: type[Kind]) -> Kind:
@@ -151,6 +158,12 @@ def _section(file: YamlFile, path: Sequence[str]) -> Mapping[str, JsonValue]:
         if not isinstance(values, dict) or not all(isinstance(name, str) for name in values):
             raise file.mistake(path[: depth + 1], "must be a mapping of names to values")
     return values if isinstance(values, dict) else {}
+
+
+def _minutes(file: YamlFile) -> float:
+    """Ray's own key; its schema has been checked."""
+    value = file.values.get("idle_timeout_minutes") if isinstance(file.values, dict) else None
+    return float(value) if isinstance(value, int | float) else WorkerHosts(addresses=()).idle_timeout_minutes
 
 
 def _text(file: YamlFile, values: Mapping[str, JsonValue], key: str) -> str | None:

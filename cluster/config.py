@@ -127,6 +127,15 @@ class HomeLayout:
         return self.tls / "node-key.pem"
 
     @property
+    def machines_file(self) -> Path:
+        """The machines of the cluster file, if some of them are brought up only when they are needed."""
+        return self.site / "machines.json"
+
+    @property
+    def fleet_lock(self) -> Path:
+        return self.site / "fleet.lock"
+
+    @property
     def fleet_file(self) -> Path:
         """The machines that `pouw up cluster.yaml` made nodes of this site."""
         return self.site / "fleet.json"

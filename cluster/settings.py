@@ -31,6 +31,11 @@ class SiteSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     head_miners: Literal["alone", "always", "never"] = "alone"
     """When the head's machine takes new miners: while it is the only one, always, or never. Keys, chain and verifier
     are there. Miners that were started while it was alone stay until they are scaled down."""
+    autoscaled_miners: Annotated[int, msgspec.Meta(ge=0, le=4096)] = 0
+    """So many miners have a place when the cluster's autoscaler has brought up every machine that it can. With
+    `min_workers` it is worked out; for an autoscaler of a cloud or of KubeRay it has to be said."""
+    autoscaler_config: str | None = None
+    """A configuration of Ray's autoscaler, such as `ray up` leaves on a head in a cloud: machines come by that."""
     ray_port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 0
     """Port at which other machines join; 0: any free one."""
     network: Annotated[str, msgspec.Meta(min_length=1, max_length=64)] = "pouw"
@@ -70,6 +75,15 @@ class SshSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """The command there, as its shell reads it, such as `POUW_HOME=/srv/pouw /opt/pouw/bin/pouw`."""
 
 
+class ScalingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which of the other machines `pouw up cluster.yaml` starts at once; the others come when miners need them."""
+
+    min_workers: Annotated[int, msgspec.Meta(ge=0, le=4096)] | None = None
+    """So many at once, and always; none: all of them."""
+    worker_cpus: Annotated[int, msgspec.Meta(ge=1, le=4096)] = 1
+    """Cores of a machine that is not up yet: so many miners it is expected to take."""
+
+
 class WorkerHosts(msgspec.Struct, frozen=True, kw_only=True):
     """The machines that the launcher makes nodes of the site, and how to reach them."""
 
@@ -78,6 +92,21 @@ class WorkerHosts(msgspec.Struct, frozen=True, kw_only=True):
     ssh_private_key: str | None = None
     ssh_proxy_command: str | None = None
     ssh: SshSettings = SshSettings()
+    scaling: ScalingSettings = ScalingSettings()
+    idle_timeout_minutes: float = 5.0
+    """How long a machine beyond the first ones stays without miners."""
+    is_encrypted: bool = False
+    """Whether they need certificates."""
+
+    @property
+    def first(self) -> tuple[str, ...]:
+        """Those that are started at once."""
+        return self.addresses[: self.scaling.min_workers]
+
+    @property
+    def on_demand(self) -> tuple[str, ...]:
+        """Those that are started when miners have no place."""
+        return self.addresses[len(self.first) :]
 
 
 def replace_settings(settings: SiteSettings, given: Mapping[str, JsonValue]) -> SiteSettings:

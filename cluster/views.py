@@ -330,6 +330,8 @@ class UpView(View, frozen=True):
     chain_id: str = ""
     workers: tuple[str, ...] = ()
     """Machines that were made nodes of the site."""
+    on_demand: tuple[str, ...] = ()
+    """Machines that become nodes when miners have no place, and leave when no miner runs there."""
 
 
 class ErrorView(View, frozen=True):

@@ -86,7 +86,7 @@ class SiteCare:
         home = [miner.pid for miner in counted if miner.pid and miner.node == own_address()]
         size = measure_miner_bytes(home)
         rooms = measure_rooms(self.places, [miner.node for miner in counted], size)
-        check_scale(desired, max(len(counted), self.desired), rooms, size)
+        check_scale(desired, max(len(counted), self.desired, self.places.autoscaled), rooms, size)
 
     def scale(self, desired: int) -> None:
         """So many miners are wanted from now on."""
@@ -169,6 +169,7 @@ class SiteCare:
     # miners
 
     async def _tend_membership(self) -> None:
+        self.places.ask_for(self.desired)
         plan = plan_membership({name: miner.state for name, miner in self.miners.items()}, self.desired)
         for name in plan.start:
             self._start_miner(name)

@@ -82,7 +82,7 @@ class Gateway:
         configure_logging(self._home, name)
         self._heart = Heart(site_keystore(self._home).load_or_create(name), Digest(chain_id), name)
         self._settings = msgspec.json.decode(self._home.settings_file.read_bytes(), type=SiteSettings)
-        places = Places(head_use=HeadUse(head_use))
+        places = Places(head_use=HeadUse(head_use), autoscaled=self._settings.autoscaled_miners)
         self._care = SiteCare(
             home=home,
             chain_id=chain_id,

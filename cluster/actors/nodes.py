@@ -7,8 +7,8 @@ from typing import Final
 
 import ray
 
-from cluster.control.placement import HeadUse, NodeFacts, choose_node
-from cluster.launch.site_card import LABEL, own_site_card
+from cluster.control.placement import PLACE, HeadUse, NodeFacts, choose_node, places_to_ask_for
+from cluster.launch.site_card import LABEL, ON_DEMAND_LABEL, own_site_card
 
 _UNLIMITED: Final = 4096
 
@@ -23,7 +23,10 @@ class Places:
     """Where miners may run. Belongs to a process on the head's node."""
 
     head_use: HeadUse
+    autoscaled: int = 0
+    """Miners that have a place when the cluster's autoscaler has brought up every machine it can."""
     _label: str | None = None
+    _asked: int = 0
 
     def nodes(self) -> list[NodeFacts]:
         """Every living node."""
@@ -34,6 +37,16 @@ class Places:
         """The node for one more miner; None while there is no place. `taken` has the address of each miner's node."""
         nodes, on_address = self.nodes(), Counter(taken)
         return choose_node(nodes, {node.node_id: on_address[node.address] for node in nodes}, self.head_use)
+
+    def ask_for(self, miners: int) -> None:
+        """Ask the cluster's autoscaler, if it has one, for places for so many miners. It goes on asking by itself."""
+        wanted = places_to_ask_for(miners, self.head_use)
+        if wanted == self._asked:
+            return
+        from ray.autoscaler.sdk import request_resources
+
+        request_resources(bundles=[{PLACE: 1}] * wanted)
+        self._asked = wanted
 
     def _facts(self, node: dict[str, object], head: str) -> NodeFacts:
         import psutil
@@ -49,6 +62,7 @@ class Places:
             cores=max(1, psutil.cpu_count() or 1 if is_head else offered),
             is_head=is_head,
             is_admitted=labels.get(LABEL) == self._site_label(),
+            is_on_demand=ON_DEMAND_LABEL in labels,
         )
 
     def _site_label(self) -> str:

@@ -47,7 +47,7 @@ class StorageCare:
     _looked_s: float = float("-inf")
 
     def tend(self) -> None:
-        """Start a provider on every machine that has none. Those of machines that are gone end with them."""
+        """Start a provider on every machine that stays and has none. Those of machines that are gone end with them."""
         if self.storage_gb == 0 or time.monotonic() - self._looked_s < _LOOK_S:
             return
         self._looked_s = time.monotonic()
@@ -55,7 +55,8 @@ class StorageCare:
             self._end(name)
         for node in self.places.nodes():
             name = provider_name(node.address)
-            if name not in self.providers and (node.is_head or node.is_admitted):
+            can_keep = node.is_head or (node.is_admitted and not node.is_on_demand)
+            if name not in self.providers and can_keep:
                 self._start(name, node.node_id, node.address)
 
     def processes(self) -> list[ProcessView]:

@@ -44,8 +44,7 @@ def up(  # noqa: PLR0917 - options of a command are parameters
     chosen, home = replace_settings(asked.settings, given), home_from_environment()
     with open_display(as_json) as display:
         site = start_fleet(home, chosen, asked.workers, ask_to_stop(home), waiting(display, "starting the site"))
-    workers = asked.workers.addresses if asked.workers else ()
-    show(view_of(site, home, workers), as_json, print_up)
+    show(view_of(site, home, asked.workers), as_json, print_up)
 
 
 def down(
@@ -77,6 +76,9 @@ def join(  # noqa: PLR0917 - options of a command are parameters
     chain: Annotated[str | None, typer.Option(metavar="HEX", help="Join only the site of this chain.")] = None,
     token_stdin: Annotated[bool, typer.Option("--token-stdin", help="Read Ray's token from standard input.")] = False,
     once: Annotated[bool, typer.Option("--once", help="Do not join again when the node ends unasked.")] = False,
+    on_demand: Annotated[
+        bool, typer.Option("--on-demand", help="An autoscaler ends this machine when idle: it keeps no weights.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Make this machine a worker node of a site.
@@ -99,7 +101,7 @@ def join(  # noqa: PLR0917 - options of a command are parameters
         token = credentials.token
     else:
         token = load_ray_token(home, os.environ)
-    options = NodeOptions(node_ip=node_ip, cpus=cpus, chain_id=chain)
+    options = NodeOptions(node_ip=node_ip, cpus=cpus, chain_id=chain, is_on_demand=on_demand)
     with open_display(as_json) as display:
         view = join_site(home, address, token, options, tick=waiting(display, "joining"))
     if not once:

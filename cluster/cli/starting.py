@@ -7,12 +7,13 @@ from cluster.cli.output import clean, say
 from cluster.client.connection import connect
 from cluster.config import HomeLayout, SiteFile
 from cluster.launch.down import DownView
+from cluster.settings import WorkerHosts
 from cluster.views import UpView
 
 _ASK_TIMEOUT_S: Final = 10.0
 
 
-def view_of(site: SiteFile, home: HomeLayout, workers: tuple[str, ...] = ()) -> UpView:
+def view_of(site: SiteFile, home: HomeLayout, hosts: WorkerHosts | None = None) -> UpView:
     """What `pouw up` tells about a site."""
     return UpView(
         address=site.address,
@@ -22,7 +23,8 @@ def view_of(site: SiteFile, home: HomeLayout, workers: tuple[str, ...] = ()) -> 
         home=str(home.root),
         ray_address=site.ray_address,
         chain_id=site.chain_id,
-        workers=workers,
+        workers=hosts.first if hosts else (),
+        on_demand=hosts.on_demand if hosts else (),
     )
 
 
@@ -33,6 +35,8 @@ def print_up(view: UpView) -> None:
         say(f"dashboard     {view.dashboard}")
     if view.workers:
         say(f"workers       {', '.join(view.workers)}")
+    if view.on_demand:
+        say(f"on demand     {', '.join(view.on_demand)}")
     say(f"home          {view.home}")
     if view.ray_address:
         say(f"add machines  pouw join {view.ray_address} --chain {view.chain_id}")

@@ -7,6 +7,10 @@ The head's node holds keys, chain and verifier, so it takes miners only while it
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
+
+PLACE: Final = "pouw_place"
+"""What Ray calls a place for a miner on a machine that has joined; the head's machine offers none."""
 
 
 class HeadUse(StrEnum):
@@ -29,6 +33,8 @@ class NodeFacts:
     cores: int
     is_head: bool = False
     is_admitted: bool = True
+    is_on_demand: bool = False
+    """Whether it is ended when no miner runs there, so that it can keep nothing."""
 
 
 def choose_node(nodes: Iterable[NodeFacts], miners_on: Mapping[str, int], head_use: HeadUse) -> NodeFacts | None:
@@ -47,3 +53,11 @@ def usable_nodes(nodes: Iterable[NodeFacts], head_use: HeadUse) -> list[NodeFact
     others = [node for node in admitted if not node.is_head]
     takes_head = head_use is HeadUse.ALWAYS or (head_use is HeadUse.ALONE and not others)
     return admitted if takes_head else others
+
+
+def places_to_ask_for(desired: int, head_use: HeadUse) -> int:
+    """How many places on other machines an autoscaler is asked to provide, those that are there included.
+
+    None while the head's machine takes miners: it has room for all of them.
+    """
+    return desired if head_use is HeadUse.NEVER else 0

@@ -17,6 +17,7 @@ from cluster.errors import ClusterError
 from cluster.launch.certificates import Credentials, issue
 from cluster.launch.down import DownView, WorkerDown, stop_site
 from cluster.launch.join import JoinView
+from cluster.launch.lock import fleet_lock
 from cluster.launch.resources import check_enough_for_miners
 from cluster.launch.ssh import Machine
 from cluster.launch.up import start_site
@@ -48,12 +49,13 @@ def start_fleet(home: HomeLayout, settings: SiteSettings, hosts: WorkerHosts | N
         if settings.head_miners != "never":
             check_enough_for_miners(settings.miners)
         return start_site(home, settings, tick=tick)
+    hosts = msgspec.structs.replace(hosts, is_encrypted=settings.tls)
     machines = [Machine(address=address, hosts=hosts) for address in hosts.addresses]
     _end_earlier(home)
     _raise_first(_on_all(machines, lambda machine: machine.pouw("version", _Found, timeout_s=_LOOK_S)))
-    site = start_site(home, settings, tick=tick)
+    site = start_site(home, settings, hosts, tick=tick)
     try:
-        _join_all(home, site, machines, is_encrypted=settings.tls)
+        _join_all(home, site, machines[: len(hosts.first)])
     except BaseException:
         stop_fleet(home, ask)
         raise
@@ -64,6 +66,52 @@ def stop_fleet(home: HomeLayout, ask: Ask, tick: Tick = None) -> DownView:
     """Stop the site of this home, and the worker nodes that `start_fleet` made. What does not answer is reported."""
     view = stop_site(home, ask, tick=tick)
     return msgspec.structs.replace(view, workers=_end_workers(home))
+
+
+def join_worker(home: HomeLayout, site: SiteFile, machine: Machine, *, is_on_demand: bool = False) -> JoinView:
+    """Make a machine a node of the site of this home; one on demand is ended again when no miner runs there.
+
+    Raises:
+        ClusterError: it cannot be reached, does not fit, or did not join.
+    """
+    token = load_or_create_token(home.ray_token)
+    arguments = f"join {site.ray_address} --node-ip {machine.address} --chain {site.chain_id} --token-stdin"
+    arguments += " --on-demand" if is_on_demand else ""
+    now = datetime.now(UTC)
+    given = issue(home, machine.address, token, now) if machine.hosts.is_encrypted else Credentials(token=token)
+    secret = msgspec.json.encode(given).decode() + "\n"
+    return machine.pouw(arguments, JoinView, secret=secret, timeout_s=_JOIN_S)
+
+
+def end_worker(machine: Machine) -> DownView:
+    """End the node on a machine, and nothing else there. Raises ClusterError."""
+    return machine.pouw("down --node", DownView, timeout_s=_LEAVE_S)
+
+
+def joined_workers(home: HomeLayout) -> tuple[str, ...]:
+    """Addresses of the machines that were made nodes of this site, and not ended since."""
+    hosts = _started_workers(home)
+    return () if hosts is None else hosts.addresses
+
+
+def note_joined(home: HomeLayout, machine: Machine) -> None:
+    """Note that a machine is a node of this site, for whoever ends it."""
+    with fleet_lock(home):
+        _record_joined(home, machine.hosts, {*joined_workers(home), machine.address})
+
+
+def note_left(home: HomeLayout, machine: Machine) -> None:
+    """Note that a machine is no node of this site any more."""
+    with fleet_lock(home):
+        _record_joined(home, machine.hosts, {*joined_workers(home)} - {machine.address})
+
+
+def _record_joined(home: HomeLayout, hosts: WorkerHosts, joined: Iterable[str]) -> None:
+    addresses = tuple(sorted(joined))
+    if addresses:
+        replace_secret(home.fleet_file, msgspec.json.encode(msgspec.structs.replace(hosts, addresses=addresses)))
+    else:
+        home.fleet_file.unlink(missing_ok=True)
 
 
 def _end_earlier(home: HomeLayout) -> None:
@@ -78,38 +126,25 @@ def _end_workers(home: HomeLayout) -> tuple[WorkerDown, ...]:
     if hosts is None:
         return ()
     machines = [Machine(address=address, hosts=hosts) for address in hosts.addresses]
-    ended = _on_all(machines, lambda machine: machine.pouw("down --node", DownView, timeout_s=_LEAVE_S))
+    ended = _on_all(machines, end_worker)
     workers = tuple(
         WorkerDown(address=machine.address, error=str(found))
         if isinstance(found, ClusterError)
         else WorkerDown(address=machine.address, pid=found.worker_pid)
         for machine, found in zip(machines, ended, strict=True)
     )
-    left = tuple(worker.address for worker in workers if worker.error)
-    if left:
-        _record_workers(home, msgspec.structs.replace(hosts, addresses=left))
-    else:
-        home.fleet_file.unlink(missing_ok=True)
+    with fleet_lock(home):
+        _record_joined(home, hosts, [worker.address for worker in workers if worker.error])
     return workers
 
 
-def _join_all(home: HomeLayout, site: SiteFile, machines: list[Machine], *, is_encrypted: bool) -> None:
-    token = load_or_create_token(home.ray_token)
-    joined: list[str] = []
-
+def _join_all(home: HomeLayout, site: SiteFile, machines: list[Machine]) -> None:
     def join(machine: Machine) -> JoinView:
-        arguments = f"join {site.ray_address} --node-ip {machine.address} --chain {site.chain_id} --token-stdin"
-        now = datetime.now(UTC)
-        given = issue(home, machine.address, token, now) if is_encrypted else Credentials(token=token)
-        secret = msgspec.json.encode(given).decode() + "\n"
-        view = machine.pouw(arguments, JoinView, secret=secret, timeout_s=_JOIN_S)
-        joined.append(machine.address)
+        view = join_worker(home, site, machine)
+        note_joined(home, machine)  # not one that refused: it may be another site's node
         return view
 
-    try:
-        _raise_first(_on_all(machines, join))
-    finally:  # only those that joined: a machine that refused may be another site's node
-        _record_workers(home, msgspec.structs.replace(machines[0].hosts, addresses=tuple(sorted(joined))))
+    _raise_first(_on_all(machines, join))
 
 
 def _on_all(machines: list[Machine], act: Callable[[Machine], Result]) -> list[Result | ClusterError]:
@@ -129,10 +164,6 @@ def _raise_first(results: Iterable[object]) -> None:
     errors = [result for result in results if isinstance(result, ClusterError)]
     if errors:
         raise errors[0]
-
-
-def _record_workers(home: HomeLayout, hosts: WorkerHosts) -> None:
-    replace_secret(home.fleet_file, msgspec.json.encode(hosts))
 
 
 def _started_workers(home: HomeLayout) -> WorkerHosts | None:

@@ -31,7 +31,9 @@ from cluster.config import (
     write_site_file,
 )
 from cluster.errors import ClusterError
+from cluster.launch.autoscaling import choose_config, start_autoscaler
 from cluster.launch.certificates import tls_environment
+from cluster.launch.forking import fork_server, workers_of
 from cluster.launch.object_store import object_store_bytes
 from cluster.launch.ports import is_port_free
 from cluster.launch.ray_environment import ray_environment
@@ -130,17 +132,21 @@ def _start(home: HomeLayout, settings: SiteSettings, running: ExitStack, ray_fol
     import ray
 
     os.environ.update(_control_service(home, settings, ray_folder))
-    context = ray.init(
-        address="local",
-        namespace="pouw",
-        num_cpus=_LOGICAL_CPUS,
-        object_store_memory=object_store_bytes(),
-        include_dashboard=False,
-        log_to_driver=False,
-        _temp_dir=ray_folder,
-        _node_ip_address=settings.node_ip,
-    )
+    autoscaler = choose_config(home, settings, Path(ray_folder))
+    with workers_of(running.enter_context(fork_server(Path(ray_folder)))):
+        context = ray.init(
+            address="local",
+            namespace="pouw",
+            num_cpus=_LOGICAL_CPUS,
+            object_store_memory=object_store_bytes(),
+            include_dashboard=False,
+            log_to_driver=False,
+            _temp_dir=ray_folder,
+            _node_ip_address=settings.node_ip,
+        )
     running.callback(ray.shutdown)
+    if autoscaler is not None:
+        start_autoscaler(autoscaler)
     port = _start_actors(home, settings, genesis)
     running.callback(remove_site_file, home)
     mark = mark_process(first_pid)

@@ -26,7 +26,7 @@ from cluster.launch.object_store import object_store_bytes
 from cluster.launch.process import end_process, last_lines, spawn_detached, wait_until
 from cluster.launch.ray_environment import authentication, ray_environment
 from cluster.launch.resources import check_enough_disk, check_enough_memory
-from cluster.launch.site_card import LABEL, refused_token
+from cluster.launch.site_card import LABEL, ON_DEMAND_LABEL, refused_token
 from cluster.secret_file import load_secret, make_private_folder, replace_secret
 from cluster.views import View
 
@@ -63,6 +63,8 @@ class NodeOptions:
     """Cores to offer, and so miners it takes at most; none: all."""
     chain_id: str | None = None
     """The chain it is meant to work for; none: the one its home worked for before, else the site's."""
+    is_on_demand: bool = False
+    """Whether it is ended when no miner runs there, and so keeps nothing of others."""
 
 
 class JoinView(View, frozen=True):
@@ -214,10 +216,13 @@ def check_not_joined(home: HomeLayout) -> None:
 
 
 def _command(address: str, options: NodeOptions, folder: str, label: str) -> list[str]:
-    command = [sys.executable, "-m", "ray.scripts.scripts", "start", f"--address={address}", "--block"]
-    command += [f"--temp-dir={folder}", f"--labels={LABEL}={label}", f"--object-store-memory={object_store_bytes()}"]
+    command = [sys.executable, "-m", "cluster.launch.ray_node", f"--folder={folder}"]
+    command += [f"--cpus={options.cpus}"] if options.cpus is not None else []
+    labels = f"{LABEL}={label}" + (f",{ON_DEMAND_LABEL}=true" if options.is_on_demand else "")
+    command += ["--", f"--address={address}", "--block", f"--labels={labels}"]
+    command += [f"--object-store-memory={object_store_bytes()}"]
     command += [f"--node-ip-address={options.node_ip}"] if options.node_ip else []
-    return command + ([f"--num-cpus={options.cpus}"] if options.cpus is not None else [])
+    return command
 
 
 def _explain(home: HomeLayout, address: str, offset: int) -> ClusterError:

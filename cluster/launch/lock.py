@@ -1,4 +1,4 @@
-"""Only one command at a time starts or stops the site of a home. The lock ends with its process, however that ends."""
+"""Only one command at a time starts or stops the site of a home. Locks end with their process, however that ends."""
 
 import fcntl
 import os
@@ -25,6 +25,17 @@ def site_lock(home: HomeLayout) -> Iterator[None]:
             raise ConflictError(
                 "another command is starting or stopping this site", hint="wait for it to end", code="busy"
             ) from error
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def fleet_lock(home: HomeLayout) -> Iterator[None]:
+    """Hold, after waiting for it, the right to change which machines are nodes of the site."""
+    descriptor = os.open(home.fleet_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE_FILE)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:
         os.close(descriptor)

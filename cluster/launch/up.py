@@ -18,7 +18,7 @@ from cluster.launch.lock import site_lock
 from cluster.launch.ports import check_head_address, choose_port
 from cluster.launch.process import DetachedProcess, kill_group, last_lines, spawn_detached, terminate, wait_until
 from cluster.secret_file import load_or_create_token, replace_secret
-from cluster.settings import SiteSettings
+from cluster.settings import SiteSettings, WorkerHosts
 from cluster.views import ErrorView
 
 START_TIMEOUT_S: Final = 180.0
@@ -35,12 +35,15 @@ class StartError(ClusterError):
 def start_site(
     home: HomeLayout,
     settings: SiteSettings,
+    hosts: WorkerHosts | None = None,
     *,
     tick: Callable[[], None] | None = None,
     timeout_s: float = START_TIMEOUT_S,
     module: str = HOST_MODULE,
 ) -> SiteFile:
     """Start the site of `home` and return its record when it is ready. `tick` is called while waiting.
+
+    `hosts`: the other machines, of which the site's autoscaler brings up those that are on demand.
 
     Raises:
         UsageError: more supervisors or verifiers than a site can have, or the head's address is not of this machine.
@@ -56,7 +59,7 @@ def start_site(
         _check_not_up(home)
         check_head_address(settings.node_ip, settings.ray_port)
         chosen = msgspec.structs.replace(settings, port=choose_port(settings.port))
-        _write_inputs(home, chosen)
+        _write_inputs(home, chosen, hosts)
         offset = home.host_log.stat().st_size if home.host_log.exists() else 0
         host = spawn_detached(_command(home, module), home.host_log, {"PYTHONUNBUFFERED": "1"})
         try:
@@ -75,7 +78,7 @@ def _check_not_up(home: HomeLayout) -> None:
     remove_site_file(home)
 
 
-def _write_inputs(home: HomeLayout, settings: SiteSettings) -> None:
+def _write_inputs(home: HomeLayout, settings: SiteSettings, hosts: WorkerHosts | None) -> None:
     home.host_error.unlink(missing_ok=True)
     load_or_create_token(home.token)
     token = load_or_create_token(home.ray_token)
@@ -84,6 +87,10 @@ def _write_inputs(home: HomeLayout, settings: SiteSettings) -> None:
     else:
         remove(home)
     replace_secret(home.settings_file, msgspec.json.encode(settings))
+    if hosts is not None and hosts.on_demand:
+        replace_secret(home.machines_file, msgspec.json.encode(hosts))
+    else:
+        home.machines_file.unlink(missing_ok=True)
 
 
 def _command(home: HomeLayout, module: str) -> list[str]:

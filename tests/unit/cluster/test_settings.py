@@ -46,6 +46,22 @@ def test_reads_the_machines_and_how_to_reach_them(tmp_path: Path) -> None:
     )
 
 
+def test_machines_beyond_the_first_are_on_demand_and_count_for_scaling(tmp_path: Path) -> None:
+    file = tmp_path / "cluster.yaml"
+    lines = "  head_ip: 10.0.0.7\n  worker_ips: [10.0.0.8, 10.0.0.9, 10.0.0.10]\nidle_timeout_minutes: 2\n"
+    file.write_text(HEADER + lines + "metadata: {pouw: {min_workers: 1, worker_cpus: 4}}\n")
+    found = load_cluster_file(file)
+    assert found.workers is not None
+    assert (found.workers.first, found.workers.on_demand) == (("10.0.0.8",), ("10.0.0.9", "10.0.0.10"))
+    assert found.workers.idle_timeout_minutes == 2
+    assert found.settings.autoscaled_miners == 12
+    file.write_text(HEADER + lines)
+    whole = load_cluster_file(file)
+    assert whole.workers is not None
+    assert (whole.workers.first, whole.workers.on_demand) == (whole.workers.addresses, ())
+    assert whole.settings.autoscaled_miners == 0
+
+
 def test_options_replace_what_the_file_says() -> None:
     changed = replace_settings(SiteSettings(miners=5), {"miners": 7, "port": None, "supervisors": 4})
     assert changed == SiteSettings(miners=7, supervisors=4)
@@ -61,6 +77,9 @@ def test_options_replace_what_the_file_says() -> None:
         ("metadata: {pouw: {beacon: 12ab}}", "beacon", ""),
         ("metadata: {pouw: {client_credits: '1.0000001'}}", "client_credits", ""),
         ("metadata: {pouw: {worker_command: 3}}", "worker_command: Expected `str`, got `int`", ""),
+        ("metadata: {pouw: {min_workers: -1}}", "min_workers: Expected `int` >= 0", ""),
+        ("metadata: {pouw: {worker_cpus: 0}}", "worker_cpus: Expected `int` >= 1", ""),
+        ("idle_timeout_minutes: -1", ":4: idle_timeout_minutes: -1 is less than the minimum", ""),
         ("metadata: {pouw: 3}", ":4: metadata.pouw: must be a mapping", ""),
         ("metadata: [1]", ":4: metadata: must be a mapping", ""),
         ("metadata:\n  pouw: {miners: 1\n", ":6: not YAML", ""),

@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from cluster.control.placement import HeadUse, NodeFacts, choose_node
+from cluster.control.placement import HeadUse, NodeFacts, choose_node, places_to_ask_for
 
 
 def node(number: int, cores: int = 4, *, is_head: bool = False, is_admitted: bool = True) -> NodeFacts:
@@ -52,3 +52,9 @@ def test_a_head_that_is_never_used_waits_for_machines() -> None:
 def test_a_node_that_was_not_admitted_gets_nothing_and_does_not_empty_the_head() -> None:
     assert spread([HEAD, node(3, is_admitted=False)], 3) == {"n2": 3}
     assert spread([HEAD, node(3, is_admitted=False), node(4)], 3) == {"n4": 3}
+
+
+def test_an_autoscaler_is_asked_for_places_only_where_the_head_takes_no_miners() -> None:
+    assert places_to_ask_for(5, HeadUse.NEVER) == 5
+    assert places_to_ask_for(0, HeadUse.NEVER) == 0
+    assert [places_to_ask_for(5, use) for use in (HeadUse.ALONE, HeadUse.ALWAYS)] == [0, 0]

@@ -12,6 +12,7 @@ from ruamel.yaml import YAML
 
 from cluster.cli.main import build_app
 from cluster.cluster_file import load_cluster_file
+from cluster.control.placement import PLACE
 from cluster.errors import UsageError
 
 FOLDER = Path(__file__).parents[4] / "examples" / "cluster"
@@ -47,7 +48,20 @@ def here_document(script: str) -> str:
 def test_what_a_cloud_head_is_started_with_is_a_cluster_file(name: str, tmp_path: Path) -> None:
     script = next(line for line in load_all(name)[0]["head_start_ray_commands"] if "<<EOF" in line)
     (tmp_path / "site.yaml").write_text(here_document(script))
-    assert load_cluster_file(tmp_path / "site.yaml").settings.node_ip == "10.0.0.1"
+    settings = load_cluster_file(tmp_path / "site.yaml").settings
+    assert (settings.node_ip, settings.head_miners, settings.autoscaler_config is not None) == (
+        "10.0.0.1",
+        "never",
+        True,
+    )
+    template = load_all(name)[0]
+    worker = template["available_node_types"]["worker"]
+    assert worker["resources"][PLACE] * template["max_workers"] == settings.autoscaled_miners
+    told = typer.testing.CliRunner().invoke(build_app(completion=False), ["join", "--help"]).output
+    join = template["worker_start_ray_commands"][-1]
+    assert f"$RAY_HEAD_IP:{settings.ray_port}" in join
+    for option in re.findall(r"--[a-z-]+", join):
+        assert option in told
 
 
 def containers() -> list[dict]:
@@ -103,5 +117,8 @@ def test_the_commands_of_the_pods_are_shell_and_know_their_options(tmp_path: Pat
     (tmp_path / "site.yaml").write_text(here_document(head))
     settings = load_cluster_file(tmp_path / "site.yaml").settings
     assert (settings.ray_port, settings.head_miners) == (6379, "never")
+    workers = load_all("kuberay.yaml")[0]["spec"]["workerGroupSpecs"][0]
+    assert workers["rayStartParams"]["resources"] == f'"{{\\"{PLACE}\\": {workers["rayStartParams"]["num-cpus"]}}}"'
+    assert settings.autoscaled_miners == workers["maxReplicas"] * int(workers["rayStartParams"]["num-cpus"])
     assert containers()[0]["ports"][0]["containerPort"] == settings.ray_port
     assert f"$FQ_RAY_IP:{settings.ray_port}" in containers()[1]["args"][0]

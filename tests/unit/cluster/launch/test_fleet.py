@@ -3,8 +3,6 @@
 The head is the stand-in of the kit; `ssh` is a script in a folder of its own, which notes what it was told.
 """
 
-import os
-import stat
 from pathlib import Path
 
 import msgspec
@@ -15,34 +13,15 @@ from cluster.errors import ClusterError, ConflictError, UnreachableError
 from cluster.launch import fleet, up
 from cluster.launch.fleet import start_fleet, stop_fleet
 from cluster.settings import SiteSettings, SshSettings, WorkerHosts
+from tests.kit.ssh_script import scripted_ssh
 
-SCRIPT = """#!/bin/sh
-for word; do last=$word; done
-while [ "$1" != -- ]; do shift; done
-host=$2
-read -r secret
-echo "$host $last" >> {folder}/calls
-case "$host $last" in
-  "down"*version*) echo "connection refused" >&2; exit 255;;
-  "none"*version*) exit 127;;
-  *version*) echo '{{"version": "0.1.0"}}';;
-  "full"*join*) echo '{{"error": "too little disk", "code": "disk", "hint": "make room"}}'; exit 1;;
-  *join*) echo "$secret" >> {folder}/secrets; echo '{{"address": "a", "pid": 7, "log": "l"}}';;
-  *down*) echo '{{"stopped": false, "worker_pid": 7}}';;
-esac
-"""
 SETTINGS = SiteSettings(port=0)
 
 
 @pytest.fixture
 def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = tmp_path / "bin"
-    folder.mkdir()
-    (folder / "ssh").write_text(SCRIPT.format(folder=folder))
-    (folder / "ssh").chmod(stat.S_IRWXU)
-    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setattr(fleet, "start_site", lambda *given, **named: up.start_site(*given, module=HOST, **named))
-    return folder / "calls"
+    return scripted_ssh(tmp_path / "bin", monkeypatch)
 
 
 HOST = "tests.kit.stand_in_host"

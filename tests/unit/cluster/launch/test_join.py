@@ -98,7 +98,7 @@ def test_the_token_is_in_the_environment_and_not_on_the_command_line() -> None:
     assert environment(PORTABLE).items() <= variables.items()
     options = NodeOptions(node_ip="10.0.0.2", cpus=4)
     command = join._command("127.0.0.1:6379", options, "/tmp/pouw-x", LABEL)
-    assert {"--address=127.0.0.1:6379", "--node-ip-address=10.0.0.2", "--num-cpus=4"} <= set(command)
+    assert {"--address=127.0.0.1:6379", "--node-ip-address=10.0.0.2", "--cpus=4"} <= set(command)
     assert f"--labels=pouw.card={LABEL}" in command
     assert "secret" not in " ".join(command)
 

@@ -1,0 +1,146 @@
+"""A process with everything loaded that a site's workers need but Ray itself; Ray's workers are forked from it.
+
+Loading torch and the rest takes over a second of processor time, and a site starts processes whenever one was killed or
+miners are added. A fork takes some milliseconds and shares the memory of what is loaded. Ray is left out: it reads
+what its raylet says in variables while it is imported. No thread but the allocator's runs here, and nothing computes.
+
+Started by `cluster/launch/forking`, asked by `cluster/launch/worker_program`. It ends with the process that started it.
+"""
+
+import argparse
+import importlib
+import logging
+import os
+import runpy
+import select
+import signal
+import socket
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from cluster.actors.loading import lasting
+from jobs.determinism import PORTABLE, environment
+
+OURS: Final = (
+    "cluster.api.app",
+    "cluster.node.coordinator",
+    "cluster.node.miner",
+    "cluster.node.provider",
+    "cluster.node.storage_desk",
+    "cluster.node.supervisor",
+    "cluster.node.training",
+    "cluster.node.verifier",
+    "cluster.wiring",
+    "jobs.evaluation",
+    "jobs.machine",
+    "jobs.replay",
+    "storage.erasure",
+    "torch",
+    "uvicorn",
+)
+RAYS: Final = ("filelock", "google.protobuf", "grpc", "jsonschema", "packaging", "pyarrow", "requests", "yaml")
+"""What Ray imports; one that a later Ray does without does no harm."""
+FORKED: Final = b"1"
+REFUSED: Final = b"0"
+_LONGEST: Final = 1 << 20
+_STREAMS: Final = 3
+_DECIDES_BITS: Final = frozenset(environment(PORTABLE))
+
+_log = logging.getLogger("pouw.fork_server")
+
+
+class Start(msgspec.Struct, frozen=True):
+    """A Python program to run, as the process that asks would have run it."""
+
+    arguments: tuple[str, ...]
+    """Path of the program, then what it is given."""
+    environment: dict[str, str]
+    folder: str
+    oom_score_adj: str
+    """How early the kernel ends it when memory runs out. Ray sets it for the process that it has started."""
+
+    @property
+    def has_same_bits(self) -> bool:
+        """Whether torch would have been loaded under the variables it was loaded under here."""
+        return all(self.environment.get(name) == os.environ.get(name) for name in _DECIDES_BITS)
+
+    def run(self) -> None:
+        """Become that program."""
+        os.environ.clear()
+        os.environ.update(self.environment)
+        os.chdir(self.folder)
+        Path("/proc/self/oom_score_adj").write_text(self.oom_score_adj)
+        program = self.arguments[0]
+        sys.argv = list(self.arguments)
+        sys.path.insert(0, str(Path(program).parent))
+        runpy.run_path(program, run_name="__main__")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Serve until standard input ends. In a forked child it returns when the child's program does."""
+    parser = argparse.ArgumentParser(prog="python -m cluster.launch.fork_server")
+    parser.add_argument("--listener", type=int, required=True, help="file descriptor of the socket that is asked on")
+    options = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    with socket.socket(fileno=options.listener) as listener:
+        load()
+        start = serve(listener)
+    if start is not None:
+        start.run()
+
+
+def load() -> None:
+    """Load everything, for good."""
+    with lasting():
+        for name in (*OURS, *RAYS):
+            importlib.import_module(name)
+
+
+def serve(listener: socket.socket) -> Start | None:
+    """Fork a child for each request. Returns what to run in a child, and None here when standard input ends."""
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the children: their raylet watches them
+    while True:
+        ready, _, _ = select.select([sys.stdin, listener], [], [])
+        if sys.stdin in ready:
+            return None
+        connection, _ = listener.accept()
+        with connection:
+            start = _answer(connection)
+        if start is not None:
+            return start
+
+
+def _answer(connection: socket.socket) -> Start | None:
+    """Fork for the one that asks. Returns what to run in the child, else None."""
+    packet, streams, _, _ = socket.recv_fds(connection, _LONGEST, _STREAMS)
+    try:
+        return _fork(connection, packet, streams)
+    except (msgspec.DecodeError, OSError):
+        _log.exception("a worker was not forked")
+        return None
+    finally:
+        for stream in streams:
+            os.close(stream)
+
+
+def _fork(connection: socket.socket, packet: bytes, streams: Sequence[int]) -> Start | None:
+    start = msgspec.json.decode(packet, type=Start)
+    has_gone = bool(select.select([connection], [], [], 0)[0])  # it says nothing more, so this is its end
+    if has_gone or not start.has_same_bits or len(streams) != _STREAMS:
+        connection.send(REFUSED, socket.MSG_NOSIGNAL)
+        return None
+    if os.fork():
+        connection.send(FORKED, socket.MSG_NOSIGNAL)
+        return None
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    for number, stream in enumerate(streams):
+        os.dup2(stream, number)
+    return start
+
+
+if __name__ == "__main__":
+    main()
