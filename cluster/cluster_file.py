@@ -72,9 +72,6 @@ def load_cluster_file(path: Path) -> ClusterFile:
         scaling=scaling,
         idle_timeout_minutes=_minutes(file),
     )
-    if workers.on_demand:
-        autoscaled = len(workers.addresses) * scaling.worker_cpus
-        settings = msgspec.structs.replace(settings, autoscaled_miners=max(settings.autoscaled_miners, autoscaled))
     return ClusterFile(settings=settings, workers=workers)
 
 

@@ -80,8 +80,9 @@ class ScalingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
     min_workers: Annotated[int, msgspec.Meta(ge=0, le=4096)] | None = None
     """So many at once, and always; none: all of them."""
-    worker_cpus: Annotated[int, msgspec.Meta(ge=1, le=4096)] = 1
-    """Cores of a machine that is not up yet: so many miners it is expected to take."""
+    worker_cpus: Annotated[int, msgspec.Meta(ge=1, le=4096)] | None = None
+    """Cores that each machine offers, and so miners it takes; none: those of the smallest. Ray reckons with one number
+    for machines that are not up yet, so with `min_workers` all of them offer the same."""
 
 
 class WorkerHosts(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,6 +98,13 @@ class WorkerHosts(msgspec.Struct, frozen=True, kw_only=True):
     """How long a machine beyond the first ones stays without miners."""
     is_encrypted: bool = False
     """Whether they need certificates."""
+    chain_id: str = ""
+    """The chain they are to work for, once it is known."""
+
+    @property
+    def places(self) -> int:
+        """Miners for which each of them has a place."""
+        return self.scaling.worker_cpus or 1
 
     @property
     def first(self) -> tuple[str, ...]:

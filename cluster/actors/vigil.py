@@ -7,12 +7,14 @@ own machine is killed here when it is dead by the rules, and Ray starts it again
 
 import asyncio
 import logging
+import math
 import os
 import signal
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TypeAlias
 
 import psutil
@@ -22,6 +24,7 @@ from cluster.actors.remote import Handle, cause_of
 from cluster.config import ProcessMark, mark_process
 from cluster.control.heartbeats import (
     PERIOD_S,
+    TICK_S,
     Begun,
     Died,
     Ended,
@@ -35,7 +38,7 @@ from cluster.control.heartbeats import (
     answer,
     ask,
     open_beat,
-    overdue,
+    running,
     step,
 )
 from cluster.errors import HeartbeatError
@@ -84,6 +87,8 @@ class Vigil:
     _at_home: dict[str, ProcessMark | None] = field(default_factory=dict)
     _here: set[str] = field(default_factory=set)
     _asking: dict[str, asyncio.Task[None]] = field(default_factory=dict)
+    _asked_s: dict[str, float] = field(default_factory=dict)
+    """When each role was asked last."""
 
     def __post_init__(self) -> None:
         self._state = WatchState(watch=self.watch)
@@ -114,6 +119,7 @@ class Vigil:
         self._at_home.pop(role, None)
         self._here.discard(role)
         self.work.pop(role, None)
+        self._asked_s.pop(role, None)
         asking = self._asking.pop(role, None)
         if asking is not None:
             asking.cancel()
@@ -126,17 +132,21 @@ class Vigil:
         """Ask and judge, until it is cancelled."""
         before_s = time.monotonic()
         while True:
-            for role in [role for role in self._handles if role not in self._asking]:
+            for role in [role for role in self._handles if self._is_due(role, before_s)]:
+                self._asked_s[role] = before_s
                 self._asking[role] = asyncio.create_task(self._ask(role, self._handles[role]))
-            await asyncio.sleep(PERIOD_S)
+            await asyncio.sleep(TICK_S)
             now_s = time.monotonic()
             self._tell(Tick(passed_s=now_s - before_s, stopped=self._stopped()))
             before_s = now_s
 
+    def _is_due(self, role: str, now_s: float) -> bool:
+        return role not in self._asking and now_s - self._asked_s.get(role, -math.inf) >= PERIOD_S
+
     def _stopped(self) -> frozenset[str]:
-        """Of the roles on this machine that owe an answer, those whose processes a signal has stopped."""
-        late = [(role, pid) for role, pid in overdue(self._state) if role in self._here]
-        return frozenset(role for role, pid in late if _is_stopped(pid))
+        """The roles on this machine whose processes a signal has stopped."""
+        here = [(role, pid) for role, pid in running(self._state) if role in self._here]
+        return frozenset(role for role, pid in here if _is_stopped(pid))
 
     async def _ask(self, role: str, handle: Handle) -> None:
         self._state, question = ask(self._state)
@@ -149,6 +159,7 @@ class Vigil:
             self.on_change(Gone(role=role))
         except ray.exceptions.RayError as error:
             _log.info("%s does not answer: %s", role, str(cause_of(error)).partition("\n")[0])
+            self._asked_s.pop(role, None)  # it may be starting again
         except (ConsensusError, HeartbeatError) as error:
             _log.warning("refused a heartbeat of %s: %s", role, error)
         else:
@@ -195,8 +206,9 @@ def _mark(pid: int) -> ProcessMark | None:
 
 
 def _is_stopped(pid: int) -> bool:
-    """Whether a signal has stopped this process. One that a debugger holds is not meant."""
+    """Whether a signal has stopped this process (Linux only). One that a debugger holds is not meant."""
     try:
-        return bool(psutil.Process(pid).status() == psutil.STATUS_STOPPED)
-    except psutil.NoSuchProcess:
-        return False
+        about = Path(f"/proc/{pid}/stat").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return False  # it has ended
+    return about[about.rindex(b")") + 2 :].startswith(b"T")

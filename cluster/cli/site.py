@@ -49,6 +49,7 @@ def up(  # noqa: PLR0917 - options of a command are parameters
 
 def down(
     node: Annotated[bool, typer.Option("--node", help="End only the worker node that pouw join started here.")] = False,
+    chain: Annotated[str | None, typer.Option(metavar="HEX", help="With --node: only if it is of this chain.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Stop the site and the nodes started with it. Also ends the worker node that `pouw join` started here."""
@@ -61,7 +62,7 @@ def down(
     home = home_from_environment()
     with open_display(as_json) as display:
         if node:
-            view = DownView(stopped=False, worker_pid=leave(home))
+            view = DownView(stopped=False, worker_pid=leave(home, chain))
         else:
             view = stop_fleet(home, ask_to_stop(home), waiting(display, "stopping the site"))
     show(view, as_json, print_down)

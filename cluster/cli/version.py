@@ -1,5 +1,6 @@
 """The version command. Reads what is installed; imports none of it."""
 
+import os
 import platform
 from typing import Final
 
@@ -19,6 +20,8 @@ class VersionView(View, frozen=True):
     python: str
     torch: str
     ray: str
+    cores: int
+    """Processor cores that processes may use here."""
 
 
 def package_version(name: str = "pouw") -> str:
@@ -41,6 +44,7 @@ def version(as_json: AsJson = False) -> None:
         python=platform.python_version(),
         torch=package_version("torch"),
         ray=package_version("ray"),
+        cores=len(os.sched_getaffinity(0)),
     )
     pairs = [("pouw", view.version or "source tree"), ("python", view.python), ("torch", view.torch), ("ray", view.ray)]
     show(view, as_json, lambda _: print_pairs(pairs))

@@ -6,8 +6,8 @@ already, or was another watch's. Time enters as what has passed between two tick
 was held up itself, on a busy machine or by a debugger, has not listened and so accuses nobody.
 
 Two steps: a role that is *silent* may only be slow, and nothing is taken from it that it could miss; one that stays so
-is *dead* and is killed. One whose machine says that a signal has stopped it is dead as soon as it owes an answer. What
-either means for a role is for its carer to say. Nothing here acts.
+is *dead* and is killed. One that its machine finds stopped by a signal, twice in a row, is dead without more waiting.
+What either means for a role is for its carer to say. Nothing here acts.
 """
 
 from collections.abc import Mapping
@@ -21,9 +21,11 @@ from consensus.crypto.signing import decode_signed, open_signed, sign
 from consensus.primitives.encoding import Record, encode
 from consensus.primitives.integers import Digest, PublicKey, Uint32, Uint63
 
-PERIOD_S: Final = 0.5
-"""Between two questions."""
-STEP_S: Final = 2 * PERIOD_S
+PERIOD_S: Final = 1.0
+"""Between two questions to a role: each costs a call, at both ends."""
+TICK_S: Final = 0.25
+"""Between two looks at the clock, and at the processes of this machine, which costs next to nothing."""
+STEP_S: Final = 1.0
 """No pause between two ticks counts for more."""
 
 
@@ -73,6 +75,8 @@ class Watched:
     answered: int = -1
     """The newest question it answered."""
     quiet_s: float = 0.0
+    was_stopped: bool = False
+    """Whether a signal had stopped it at the last tick."""
     pulse: Pulse = Pulse.STARTING
 
 
@@ -207,10 +211,10 @@ def _hear(state: WatchState, event: Beat) -> Transition:
     return _with(state, beat.role, heard, *([Heard(role=beat.role, pid=beat.pid)] if is_news else []))
 
 
-def overdue(state: WatchState) -> tuple[tuple[str, int], ...]:
-    """Roles, with their processes, that should have answered by now: worth a look whether they are stopped."""
-    late = ((name, role) for name, role in state.roles.items() if role.quiet_s > STEP_S)
-    return tuple((name, role.pid) for name, role in late if role.pid and role.pulse is not Pulse.STARTING)
+def running(state: WatchState) -> tuple[tuple[str, int], ...]:
+    """Roles that have answered, with their processes: worth a look whether a signal has stopped them."""
+    roles = state.roles.items()
+    return tuple((name, role.pid) for name, role in roles if role.pid and role.pulse is not Pulse.STARTING)
 
 
 def _wait(state: WatchState, tick: Tick) -> Transition:
@@ -218,20 +222,19 @@ def _wait(state: WatchState, tick: Tick) -> Transition:
     roles: dict[str, Watched] = {}
     effects: list[Effect] = []
     for name, role in state.roles.items():
-        roles[name] = later = _judge(replace(role, quiet_s=role.quiet_s + passed_s), is_stopped=name in tick.stopped)
+        is_stopped = name in tick.stopped and role.pulse is not Pulse.STARTING
+        roles[name] = later = _judge(replace(role, quiet_s=role.quiet_s + passed_s), is_stopped=is_stopped)
         if later.pulse is Pulse.SILENT and role.pulse is Pulse.ALIVE:
             effects.append(FellSilent(role=name))
-        elif later.quiet_s < role.quiet_s:
+        elif later.quiet_s < role.quiet_s + passed_s:
             effects.append(Died(role=name, pid=role.pid))
     return Transition(state=replace(state, roles=roles), effects=tuple(effects))
 
 
 def _judge(role: Watched, *, is_stopped: bool) -> Watched:
     patience = role.patience
-    limit_s = STEP_S if is_stopped else patience.dead_s
-    if role.pulse is Pulse.STARTING:
-        limit_s = patience.start_s
-    if role.quiet_s > limit_s:
-        return replace(role, pulse=Pulse.STARTING, quiet_s=0.0, pid=0)
+    limit_s = patience.start_s if role.pulse is Pulse.STARTING else patience.dead_s
+    if role.quiet_s > limit_s or (is_stopped and role.was_stopped):
+        return replace(role, pulse=Pulse.STARTING, quiet_s=0.0, was_stopped=False, pid=0)
     is_silent = role.pulse is Pulse.ALIVE and role.quiet_s > patience.silent_s
-    return replace(role, pulse=Pulse.SILENT) if is_silent else role
+    return replace(role, pulse=Pulse.SILENT if is_silent else role.pulse, was_stopped=is_stopped)

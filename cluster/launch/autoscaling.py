@@ -6,8 +6,9 @@ KubeRay's, the same requests go to that one, and nothing here is used.
 """
 
 import json
+import os
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -18,6 +19,7 @@ from cluster.settings import SiteSettings, WorkerHosts
 from cluster.views import JsonValue
 
 HEAD: Final = "head"
+FIRST: Final = "first"
 WORKER: Final = "worker"
 _PROVIDER: Final = "cluster.launch.machine_provider.MachineProvider"
 """Ray is imported there, and here only once its variables are set."""
@@ -34,12 +36,15 @@ _NOT_OURS: Final[dict[str, JsonValue]] = {
     "auth": {},
 }
 """What Ray's autoscaler would do over its own ssh."""
+_SILENCE: Final = "AUTOSCALER_HEARTBEAT_TIMEOUT_S"
+_SILENCE_S: Final = "120"
+"""A machine that is not heard of for so long is ended and joined anew; its own keeper comes back within a minute."""
 
 
 def autoscaler_config(home: HomeLayout, hosts: WorkerHosts, head_ip: str) -> dict[str, JsonValue]:
     """The configuration of Ray's autoscaler."""
-    count = len(hosts.addresses)
-    places: dict[str, JsonValue] = {"CPU": hosts.scaling.worker_cpus, PLACE: hosts.scaling.worker_cpus}
+    count, first, more = len(hosts.addresses), len(hosts.first), len(hosts.on_demand)
+    places: dict[str, JsonValue] = {"CPU": hosts.places, PLACE: hosts.places}
     return {
         **_NOT_OURS,
         "cluster_name": "pouw",
@@ -49,12 +54,8 @@ def autoscaler_config(home: HomeLayout, hosts: WorkerHosts, head_ip: str) -> dic
         "head_node_type": HEAD,
         "available_node_types": {
             HEAD: {"node_config": {}, "resources": {}, "min_workers": 0, "max_workers": 0},
-            WORKER: {
-                "node_config": {},
-                "resources": places,
-                "min_workers": hosts.scaling.min_workers or 0,
-                "max_workers": count,
-            },
+            FIRST: {"node_config": {}, "resources": places, "min_workers": first, "max_workers": first},
+            WORKER: {"node_config": {}, "resources": places, "min_workers": 0, "max_workers": more},
         },
         "provider": {
             "type": "external",
@@ -88,14 +89,33 @@ def choose_config(home: HomeLayout, settings: SiteSettings, folder: Path) -> Pat
     return ours
 
 
-def start_autoscaler(config: Path) -> None:
-    """Have the monitor of this process's Ray bring up machines.
+def replace_monitors(autoscaler: Path | None) -> None:
+    """End the watchers that Ray has started in this process and a site has no use for; start the autoscaler, if any.
 
-    Ray has started one that only looks on; it has no public call for another configuration.
+    Ray starts a log monitor, which copies the logs of workers to drivers, and a monitor of nodes that only looks on; it
+    has no public call to do without them, or to give the latter a configuration.
     """
+    _node().kill_log_monitor(check_alive=False)
+    if autoscaler is None:
+        _node().kill_monitor(check_alive=False)
+    else:
+        start_autoscaler(autoscaler)
+
+
+def start_autoscaler(config: Path) -> None:
+    """Start Ray's autoscaler, in the place of a monitor that runs or has ended."""
+    os.environ[_SILENCE] = _SILENCE_S
+    _node().kill_monitor(check_alive=False)
+    _node()._ray_params.autoscaling_config = str(config)  # noqa: SLF001
+    _node().start_monitor()
+
+
+def has_autoscaler_ended() -> bool:
+    """Whether the process that `start_autoscaler` started is gone."""
+    return any(found.process.poll() is not None for found in _node().all_processes.get("monitor", []))
+
+
+def _node() -> Any:
     import ray
 
-    node = ray._private.worker._global_node  # noqa: SLF001
-    node.kill_monitor()
-    node._ray_params.autoscaling_config = str(config)  # noqa: SLF001
-    node.start_monitor()
+    return ray._private.worker._global_node  # noqa: SLF001

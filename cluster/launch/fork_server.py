@@ -17,6 +17,7 @@ import signal
 import socket
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -43,11 +44,13 @@ OURS: Final = (
     "uvicorn",
 )
 RAYS: Final = ("filelock", "google.protobuf", "grpc", "jsonschema", "packaging", "pyarrow", "requests", "yaml")
-"""What Ray imports; one that a later Ray does without does no harm."""
+"""What Ray imports, where it is installed."""
 FORKED: Final = b"1"
 REFUSED: Final = b"0"
 _LONGEST: Final = 1 << 20
 _STREAMS: Final = 3
+_PATIENCE_S: Final = 1.0
+"""A request comes in one packet at once; nobody holds up the others."""
 _DECIDES_BITS: Final = frozenset(environment(PORTABLE))
 
 _log = logging.getLogger("pouw.fork_server")
@@ -72,7 +75,8 @@ class Start(msgspec.Struct, frozen=True):
         """Become that program."""
         os.environ.clear()
         os.environ.update(self.environment)
-        os.chdir(self.folder)
+        with suppress(OSError):  # it was removed meanwhile
+            os.chdir(self.folder)
         Path("/proc/self/oom_score_adj").write_text(self.oom_score_adj)
         program = self.arguments[0]
         sys.argv = list(self.arguments)
@@ -84,6 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Serve until standard input ends. In a forked child it returns when the child's program does."""
     parser = argparse.ArgumentParser(prog="python -m cluster.launch.fork_server")
     parser.add_argument("--listener", type=int, required=True, help="file descriptor of the socket that is asked on")
+    parser.add_argument("folder", help="that of the node, by which its processes are found")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     with socket.socket(fileno=options.listener) as listener:
@@ -96,8 +101,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def load() -> None:
     """Load everything, for good."""
     with lasting():
-        for name in (*OURS, *RAYS):
+        for name in OURS:
             importlib.import_module(name)
+        for name in RAYS:
+            with suppress(ImportError):
+                importlib.import_module(name)
 
 
 def serve(listener: socket.socket) -> Start | None:
@@ -109,6 +117,7 @@ def serve(listener: socket.socket) -> Start | None:
             return None
         connection, _ = listener.accept()
         with connection:
+            connection.settimeout(_PATIENCE_S)
             start = _answer(connection)
         if start is not None:
             return start
@@ -116,8 +125,9 @@ def serve(listener: socket.socket) -> Start | None:
 
 def _answer(connection: socket.socket) -> Start | None:
     """Fork for the one that asks. Returns what to run in the child, else None."""
-    packet, streams, _, _ = socket.recv_fds(connection, _LONGEST, _STREAMS)
+    streams: list[int] = []
     try:
+        packet, streams, _, _ = socket.recv_fds(connection, _LONGEST, _STREAMS)
         return _fork(connection, packet, streams)
     except (msgspec.DecodeError, OSError):
         _log.exception("a worker was not forked")

@@ -12,6 +12,8 @@ from typing import Final
 from cluster.launch import worker_program
 
 SERVER_MODULE: Final = "cluster.launch.fork_server"
+RAY_FOLDER: Final = "r"
+"""Within the private folder, since Ray lets everybody write to its own. Short: sockets have short names."""
 _EXECUTABLE: Final = 0o700
 _BACKLOG: Final = 128
 _ENDED_S: Final = 5.0
@@ -19,7 +21,10 @@ _ENDED_S: Final = 5.0
 
 @contextlib.contextmanager
 def fork_server(folder: Path) -> Iterator[Path]:
-    """Runs a fork server and yields the program that Ray is to run as Python. `folder`: private, and short-lived."""
+    """Runs a fork server and yields the program that Ray is to run as Python.
+
+    `folder` has to be this user's alone: whoever can replace what is in it decides what Ray runs.
+    """
     server = folder / "fork-server"
     program = folder / "python"
     program.write_text(_program(server))
@@ -27,7 +32,7 @@ def fork_server(folder: Path) -> Iterator[Path]:
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
         listener.bind(str(server))
         listener.listen(_BACKLOG)  # whoever asks while everything loads waits
-        command = [sys.executable, "-P", "-m", SERVER_MODULE, "--listener", str(listener.fileno())]
+        command = [sys.executable, "-P", "-m", SERVER_MODULE, "--listener", str(listener.fileno()), str(folder)]
         process = subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=[listener.fileno()])
     try:
         yield program

@@ -31,9 +31,9 @@ from cluster.config import (
     write_site_file,
 )
 from cluster.errors import ClusterError
-from cluster.launch.autoscaling import choose_config, start_autoscaler
+from cluster.launch.autoscaling import choose_config, replace_monitors
 from cluster.launch.certificates import tls_environment
-from cluster.launch.forking import fork_server, workers_of
+from cluster.launch.forking import RAY_FOLDER, fork_server, workers_of
 from cluster.launch.object_store import object_store_bytes
 from cluster.launch.ports import is_port_free
 from cluster.launch.ray_environment import ray_environment
@@ -71,11 +71,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         settings = msgspec.json.decode(options.settings.read_bytes(), type=SiteSettings)
         with ExitStack() as running:
-            ray_folder = tempfile.mkdtemp(prefix="pouw-")
-            running.callback(shutil.rmtree, ray_folder, ignore_errors=True)
-            genesis = _start(home, settings, running, ray_folder, options.keeper or os.getpid())
+            folder = Path(tempfile.mkdtemp(prefix="pouw-"))
+            running.callback(shutil.rmtree, folder, ignore_errors=True)
+            genesis = _start(home, settings, running, folder, options.keeper or os.getpid())
             if not _tend(stop, genesis, can_restart_gcs=settings.gcs_storage == "rocksdb"):
-                shutil.rmtree(ray_folder, ignore_errors=True)
+                shutil.rmtree(folder, ignore_errors=True)
                 os._exit(RAY_LOST)  # nothing can be shut down in order any more
     except (ClusterError, StorageError, JobError) as error:
         _log.exception("the site could not be started")
@@ -107,23 +107,24 @@ def _stop_with_keeper(stop: threading.Event) -> None:
 def _tend(stop: threading.Event, genesis: Genesis, *, can_restart_gcs: bool) -> bool:
     from cluster.launch.tending import tend_until
 
-    return tend_until(stop, _HANDLES[-1], genesis.chain_id, can_restart_gcs=can_restart_gcs)
+    autoscaler = _AUTOSCALERS[-1] if _AUTOSCALERS else None
+    return tend_until(stop, _HANDLES[-1], genesis.chain_id, autoscaler, can_restart_gcs=can_restart_gcs)
 
 
-def _control_service(home: HomeLayout, settings: SiteSettings, ray_folder: str) -> dict[str, str]:
+def _control_service(home: HomeLayout, settings: SiteSettings, folder: Path) -> dict[str, str]:
     """Where Ray's control service listens, the same as before after a restart, and where it keeps its tables."""
     before = read_site_file(home)
     port = before.ray_address.rpartition(":")[2] if before is not None else str(settings.ray_port)
     kept = {"RAY_GCS_SERVER_PORT": port} if is_port_free(int(port), settings.node_ip) else {}
     if settings.gcs_storage == "rocksdb":
-        folder = Path(ray_folder, "control-service")
-        folder.mkdir()
-        kept |= {"RAY_gcs_storage": "rocksdb", "RAY_gcs_storage_path": str(folder)}
+        tables = folder / "control-service"
+        tables.mkdir()
+        kept |= {"RAY_gcs_storage": "rocksdb", "RAY_gcs_storage_path": str(tables)}
     return kept
 
 
-def _start(home: HomeLayout, settings: SiteSettings, running: ExitStack, ray_folder: str, first_pid: int) -> Genesis:
-    """Bring the site up. `first_pid`: the process that stands for the site."""
+def _start(home: HomeLayout, settings: SiteSettings, running: ExitStack, folder: Path, first_pid: int) -> Genesis:
+    """Bring the site up. `first_pid`: the process that stands for the site. `folder`: for this run, nobody else's."""
     from cluster.wiring import create_chain
 
     home.create()
@@ -131,9 +132,9 @@ def _start(home: HomeLayout, settings: SiteSettings, running: ExitStack, ray_fol
     _set_environment(home, settings)
     import ray
 
-    os.environ.update(_control_service(home, settings, ray_folder))
-    autoscaler = choose_config(home, settings, Path(ray_folder))
-    with workers_of(running.enter_context(fork_server(Path(ray_folder)))):
+    os.environ.update(_control_service(home, settings, folder))
+    autoscaler = choose_config(home, settings, folder)
+    with workers_of(running.enter_context(fork_server(folder))):
         context = ray.init(
             address="local",
             namespace="pouw",
@@ -141,12 +142,12 @@ def _start(home: HomeLayout, settings: SiteSettings, running: ExitStack, ray_fol
             object_store_memory=object_store_bytes(),
             include_dashboard=False,
             log_to_driver=False,
-            _temp_dir=ray_folder,
+            _temp_dir=str(folder / RAY_FOLDER),
             _node_ip_address=settings.node_ip,
         )
     running.callback(ray.shutdown)
-    if autoscaler is not None:
-        start_autoscaler(autoscaler)
+    replace_monitors(autoscaler)
+    _AUTOSCALERS.extend([autoscaler] if autoscaler else [])
     port = _start_actors(home, settings, genesis)
     running.callback(remove_site_file, home)
     mark = mark_process(first_pid)
@@ -220,6 +221,7 @@ def _start_actors(home: HomeLayout, settings: SiteSettings, genesis: Genesis) ->
     return int(ray.get(gateway.start.remote(), timeout=_READY_S))
 
 
+_AUTOSCALERS: Final[list[Path]] = []
 _HANDLES: Final[list[object]] = []
 """Actors end when the last handle of their owner goes."""
 

@@ -31,6 +31,8 @@ from cluster.secret_file import load_secret, make_private_folder, replace_secret
 from cluster.views import View
 
 RAY_TOKEN_VARIABLE: Final = "POUW_RAY_TOKEN"  # noqa: S105 - the name of a variable
+ALREADY_JOINED: Final = "joined"
+"""Code of the error that this home has a node, or a keeper that wants to start one again."""
 JOIN_TIMEOUT_S: Final = 60.0
 LEAVE_TIMEOUT_S: Final = 15.0
 _ADDRESS: Final = re.compile(r"(?P<host>[A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\]):(?P<port>[0-9]{1,5})")
@@ -50,7 +52,9 @@ class WorkerFile(ProcessMark, frozen=True, kw_only=True):
     address: str
     """Ray address of the site."""
     folder: str = ""
-    """Where Ray keeps the node's files; goes with the node."""
+    """Where the node's files are; goes with the node."""
+    chain_id: str = ""
+    """The chain of that site."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,7 +175,13 @@ class _Node:
         command = _command(self.address, self.options, folder, self.admission.label)
         worker = spawn_detached(command, home.worker_log, self._environment())
         mark = mark_process(worker.pid)
-        record = WorkerFile(pid=mark.pid, create_time=mark.create_time, address=self.address, folder=folder)
+        record = WorkerFile(
+            pid=mark.pid,
+            create_time=mark.create_time,
+            address=self.address,
+            folder=folder,
+            chain_id=self.admission.chain_id,
+        )
         replace_secret(home.worker_file, msgspec.json.encode(record))
         has_joined = False
         try:
@@ -211,7 +221,7 @@ def check_not_joined(home: HomeLayout) -> None:
         raise ConflictError(
             f"this machine is already a node of {worker.address} (process {worker.pid})",
             hint="end it with: pouw down",
-            code="joined",
+            code=ALREADY_JOINED,
         )
 
 

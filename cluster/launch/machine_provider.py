@@ -18,8 +18,8 @@ from ray.autoscaler.batching_node_provider import BatchingNodeProvider, NodeData
 
 from cluster.config import HomeLayout, read_site_file
 from cluster.errors import ClusterError, NotFoundError
-from cluster.launch.autoscaling import HEAD, WORKER
-from cluster.launch.fleet import end_worker, join_worker, joined_workers, note_joined, note_left
+from cluster.launch.autoscaling import FIRST, HEAD, WORKER
+from cluster.launch.fleet import end_worker, join_worker, joined_workers, look_at
 from cluster.launch.ssh import Machine
 from cluster.settings import WorkerHosts
 
@@ -28,6 +28,8 @@ JOINING: Final = "joining"
 _AT_ONCE: Final = 32
 _PAUSE_S: Final = 60.0
 """After a machine did not join, others are taken first."""
+_FIRST_S: Final = 300.0
+"""By then the first machines have joined, by `pouw up`; one that has not is joined from here."""
 
 _log = logging.getLogger("pouw.machines")
 
@@ -46,17 +48,21 @@ class MachineProvider(BatchingNodeProvider):  # type: ignore[misc]
         self._pool = ThreadPoolExecutor(max_workers=_AT_ONCE)
         self._lock = threading.Lock()
         self._taken = {*self._hosts.first, *joined_workers(self._home)}
+        self._joining: set[str] = set()
         self._ending: set[str] = set()
         self._failed_s: dict[str, float] = {}
+        self._first_until_s = time.monotonic() + _FIRST_S
 
     def get_node_data(self) -> dict[str, NodeData]:
         """The head, the machines that have joined, and those that are about to."""
+        joined = {*joined_workers(self._home)}
         with self._lock:
-            taken = sorted(self._taken)
-        joined = joined_workers(self._home)
+            if time.monotonic() > self._first_until_s:
+                self._taken &= joined | self._joining
+            states = {address: UP if address in joined - self._joining else JOINING for address in sorted(self._taken)}
         workers = {
-            address: NodeData(kind="worker", type=WORKER, ip=address, status=UP if address in joined else JOINING)
-            for address in taken
+            address: NodeData(kind="worker", type=self._type_of(address), ip=address, status=state)
+            for address, state in states.items()
         }
         return {self._head_ip: NodeData(kind="head", type=HEAD, ip=self._head_ip, status=UP), **workers}
 
@@ -66,43 +72,65 @@ class MachineProvider(BatchingNodeProvider):  # type: ignore[misc]
             ending = self._taken & scale_request.workers_to_delete
             self._taken -= ending
             self._ending |= ending
-            missing = scale_request.desired_num_workers.get(WORKER, 0) - len(self._taken)
-            chosen = self._spare()[: max(0, missing)]
+            chosen = [
+                address
+                for kind, count in scale_request.desired_num_workers.items()
+                for address in self._choose(kind, count)
+            ]
             self._taken |= set(chosen)
+            self._joining |= set(chosen)
         for act, addresses in ((self._end, ending), (self._join, chosen)):
             for address in addresses:
-                work = self._pool.submit(act, Machine(address=address, hosts=self._hosts))
-                work.add_done_callback(_report)
+                self._pool.submit(act, address).add_done_callback(_report)
 
-    def _spare(self) -> list[str]:
-        """Machines that could join, those last that failed lately."""
+    def _type_of(self, address: str) -> str:
+        return FIRST if address in self._hosts.first else WORKER
+
+    def _choose(self, kind: str, count: int) -> list[str]:
+        """Machines of a kind that are to join, so that there are `count`; those last that failed lately."""
         now_s = time.monotonic()
-        spare = [address for address in self._hosts.addresses if address not in self._taken | self._ending]
-        return sorted(spare, key=lambda address: now_s - self._failed_s.get(address, -math.inf) < _PAUSE_S)
+        missing = count - sum(1 for address in self._taken if self._type_of(address) == kind)
+        spare = [
+            address
+            for address in self._hosts.addresses
+            if self._type_of(address) == kind and address not in self._taken | self._ending
+        ]
+        spare.sort(key=lambda address: now_s - self._failed_s.get(address, -math.inf) < _PAUSE_S)
+        return spare[: max(0, missing)]
 
-    def _join(self, machine: Machine) -> None:
-        site = read_site_file(self._home)
+    def _join(self, address: str) -> None:
+        site, machine = read_site_file(self._home), Machine(address=address, hosts=self._hosts)
+        has_joined = False
         try:
             if site is None:
                 raise NotFoundError("the site is not ready yet")
-            _log.info("%s is made a node, as miners have no place", machine.address)
-            join_worker(self._home, site, machine, is_on_demand=True)
-            note_joined(self._home, machine)
+            look_at(machine)
+            _log.info("%s is made a node, as miners have no place", address)
+            join_worker(self._home, site, machine)
+            has_joined = True
         except ClusterError as error:
             _log.warning("a machine did not join: %s", error)
+        finally:
             with self._lock:
-                self._failed_s[machine.address] = time.monotonic()
-                self._taken.discard(machine.address)
+                self._joining.discard(address)
+                if not has_joined:
+                    self._failed_s[address] = time.monotonic()
+                    self._taken -= {address} - {*joined_workers(self._home)}
 
-    def _end(self, machine: Machine) -> None:
-        _log.info("%s is ended as a node: no miner needs it, or it is not heard of", machine.address)
+    def _end(self, address: str) -> None:
+        """One that does not answer stays noted, and is one of ours again: it is tried again when it stays silent."""
+        _log.info("%s is ended as a node: no miner needs it, or it is not heard of", address)
+        has_ended = False
         try:
-            end_worker(machine)
+            end_worker(self._home, address)
+            has_ended = True
         except ClusterError as error:
             _log.warning("a machine was not told to leave: %s", error)
-        note_left(self._home, machine)
-        with self._lock:
-            self._ending.discard(machine.address)
+        finally:
+            with self._lock:
+                self._ending.discard(address)
+                if not has_ended:
+                    self._taken.add(address)
 
 
 def _report(work: Future[None]) -> None:

@@ -20,9 +20,9 @@ from consensus.primitives.encoding import Record, decode, encode
 from consensus.primitives.integers import Digest
 from jobs.machine import MachineClass
 
-LABEL: Final = "pouw.card"
 ON_DEMAND_LABEL: Final = "pouw.on-demand"
 """Set on a node that is ended when no miner runs there."""
+LABEL: Final = "pouw.card"
 """Label of Ray nodes that compared themselves with the card."""
 _KEY: Final = b"site-card"
 _NAMESPACE: Final = b"pouw"

@@ -15,7 +15,9 @@ from cluster.settings import WorkerHosts
 from cluster.views import ErrorView
 
 _CONNECT_S: Final = 10
-_SSH_FAILED: Final = 255
+SSH_FAILED: Final = "ssh"
+"""Code of an error after which it is not known what happened there."""
+_EXIT_SSH: Final = 255
 _NO_COMMAND: Final = 127
 _LONGEST: Final = 300
 View = TypeVar("View")
@@ -39,7 +41,7 @@ class Machine:
         try:
             done = subprocess.run(command, input=secret.encode(), capture_output=True, timeout=timeout_s, check=False)
         except subprocess.TimeoutExpired as error:
-            raise UnreachableError(f"{self.address}: no answer after {timeout_s:g} s", code="ssh") from error
+            raise UnreachableError(f"{self.address}: no answer after {timeout_s:g} s", code=SSH_FAILED) from error
         if done.returncode == 0:
             return self._decode(done.stdout, kind)
         raise self._error(done)
@@ -62,9 +64,9 @@ class Machine:
 
     def _error(self, done: "subprocess.CompletedProcess[bytes]") -> ClusterError:
         said = done.stderr.decode(errors="replace").strip().splitlines() or ["it said nothing"]
-        if done.returncode == _SSH_FAILED:
+        if done.returncode == _EXIT_SSH:
             hint = f"try by hand: {' '.join(self._ssh())} true"
-            return UnreachableError(f"{self.address}: ssh failed: {said[-1][:_LONGEST]}", hint=hint, code="ssh")
+            return UnreachableError(f"{self.address}: ssh failed: {said[-1][:_LONGEST]}", hint=hint, code=SSH_FAILED)
         if done.returncode == _NO_COMMAND:
             words = f"{self.address}: there is no command {self.hosts.ssh.worker_command!r}"
             hint = "install pouw there, or name it: metadata: pouw: worker_command: /path/to/pouw"

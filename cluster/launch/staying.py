@@ -22,6 +22,7 @@ import psutil
 from cluster.config import HomeLayout, ProcessMark, mark_process
 from cluster.errors import ClusterError, ConflictError
 from cluster.launch.join import (
+    ALREADY_JOINED,
     RAY_TOKEN_VARIABLE,
     NodeOptions,
     check_not_joined,
@@ -51,8 +52,14 @@ def stay_joined(home: HomeLayout, address: str, token: str, options: NodeOptions
     return keeper
 
 
-def leave(home: HomeLayout) -> int | None:
-    """End this home's worker node for good; returns its process id, or None if none was running."""
+def leave(home: HomeLayout, chain_id: str | None = None) -> int | None:
+    """End this home's worker node for good; returns its process id, or None if none was running.
+
+    `chain_id`: only if it works for this chain.
+    """
+    worker = read_worker_file(home)
+    if chain_id is not None and worker is not None and worker.chain_id not in ("", chain_id):
+        return None
     keeper = _read_keeper(home)
     if keeper is not None:
         end_process(keeper, _END_TIMEOUT_S)
@@ -68,7 +75,7 @@ def check_not_staying(home: HomeLayout) -> None:
         raise ConflictError(
             f"this machine is waiting to join its site again (process {keeper.pid})",
             hint="end that with: pouw down",
-            code="joined",
+            code=ALREADY_JOINED,
         )
 
 

@@ -9,6 +9,8 @@ import asyncio
 import logging
 import secrets
 import threading
+import time
+from pathlib import Path
 from typing import Final
 
 import psutil
@@ -19,11 +21,13 @@ from cluster.actors.remote import Handle, cause_of
 from cluster.actors.vigil import Change, Gone, Vigil
 from cluster.config import ProcessMark, mark_process
 from cluster.control.heartbeats import Heard, Patience
+from cluster.launch.autoscaling import has_autoscaler_ended, start_autoscaler
 from consensus.primitives.integers import Digest
 
 _GATEWAY: Final = Patience(silent_s=2.5, dead_s=8.0)
 _LOOK_S: Final = 0.5
 _RETRY_S: Final = 1.0
+_AUTOSCALER_S: Final = 10.0
 _GCS: Final = "gcs_server"
 _DAEMONS: Final = ("raylet", _GCS)
 _DRAWN_BYTES: Final = 32
@@ -31,14 +35,25 @@ _DRAWN_BYTES: Final = 32
 _log = logging.getLogger("pouw.host")
 
 
-def tend_until(stop: threading.Event, gateway: Handle, chain_id: Digest, *, can_restart_gcs: bool = False) -> bool:
-    """Tend a running site. Returns True when `stop` is set, False when the site cannot go on as it is."""
-    return asyncio.run(_Tending(gateway, chain_id, can_restart_gcs=can_restart_gcs).run(stop))
+def tend_until(
+    stop: threading.Event,
+    gateway: Handle,
+    chain_id: Digest,
+    autoscaler: Path | None = None,
+    *,
+    can_restart_gcs: bool = False,
+) -> bool:
+    """Tend a running site. Returns True when `stop` is set, False when the site cannot go on as it is.
+
+    `autoscaler`: the configuration of the one that runs, if one does.
+    """
+    return asyncio.run(_Tending(gateway, chain_id, autoscaler, can_restart_gcs=can_restart_gcs).run(stop))
 
 
 class _Tending:
-    def __init__(self, gateway: Handle, chain_id: Digest, *, can_restart_gcs: bool) -> None:
-        self._gateway, self._can_restart_gcs = gateway, can_restart_gcs
+    def __init__(self, gateway: Handle, chain_id: Digest, autoscaler: Path | None, *, can_restart_gcs: bool) -> None:
+        self._gateway, self._autoscaler, self._can_restart_gcs = gateway, autoscaler, can_restart_gcs
+        self._looked_s = time.monotonic()
         self._vigil = Vigil(
             chain_id=chain_id, watch=Digest(secrets.token_bytes(_DRAWN_BYTES)), on_change=self._on_change
         )
@@ -59,10 +74,19 @@ class _Tending:
                 if lost or not self._has_gateway or watching.done():
                     _log.error("the site is started again: %s is gone", " and ".join(lost) or GATEWAY)
                     return False
+                self._tend_autoscaler()
                 await asyncio.sleep(_LOOK_S)
             return True
         finally:
             watching.cancel()
+
+    def _tend_autoscaler(self) -> None:
+        if self._autoscaler is None or time.monotonic() - self._looked_s < _AUTOSCALER_S:
+            return
+        self._looked_s = time.monotonic()
+        if has_autoscaler_ended():
+            _log.warning("Ray's autoscaler had ended and is started again")
+            start_autoscaler(self._autoscaler)
 
     def _on_change(self, change: Change) -> None:
         match change:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 _WORKER = "default_worker.py"
 _FORKED = b"1"
-_PATIENCE_S = 20.0
+_PATIENCE_S = 10.0
 
 
 def main(python: str, server: str, *arguments: str) -> None:
@@ -24,20 +24,20 @@ def main(python: str, server: str, *arguments: str) -> None:
 
 def _was_forked(server: str, arguments: tuple[str, ...]) -> bool:
     """Whether the server has forked one. If it is gone, frozen or refuses, the worker has to load everything itself."""
-    start = {
-        "arguments": arguments,
-        "environment": dict(os.environ),
-        "folder": str(Path.cwd()),
-        "oom_score_adj": Path("/proc/self/oom_score_adj").read_text(),
-    }
-    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connection:
-        connection.settimeout(_PATIENCE_S)
-        try:
+    try:
+        start = {
+            "arguments": arguments,
+            "environment": dict(os.environ),
+            "folder": str(Path.cwd()),
+            "oom_score_adj": Path("/proc/self/oom_score_adj").read_text(),
+        }
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connection:
+            connection.settimeout(_PATIENCE_S)
             connection.connect(server)
             socket.send_fds(connection, [json.dumps(start).encode()], [0, 1, 2])
             return connection.recv(1) == _FORKED
-        except OSError:
-            return False
+    except OSError:
+        return False
 
 
 if __name__ == "__main__":

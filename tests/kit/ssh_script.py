@@ -17,6 +17,7 @@ case "$host $last" in
   "none"*version*) exit 127;;
   *version*) echo '{{"version": "0.1.0"}}';;
   "full"*join*) echo '{{"error": "too little disk", "code": "disk", "hint": "make room"}}'; exit 1;;
+  "deaf"*down*) exit 255;;
   *join*) echo "$secret" >> {folder}/secrets; echo '{{"address": "a", "pid": 7, "log": "l"}}';;
   *down*) echo '{{"stopped": false, "worker_pid": 7}}';;
 esac

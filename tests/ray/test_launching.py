@@ -128,6 +128,8 @@ def test_miners_run_on_the_workers_and_finish_a_job(fleet: Fleet) -> None:
     assert status.cluster.nodes == 3
     places = {(process.role, process.node) for process in status.processes}
     assert {("supervisor", "127.0.0.2"), ("verifier", "127.0.0.2"), ("gateway", "127.0.0.2")} <= places
+    host = psutil.Process(fleet.record.pid)
+    assert not [child for child in host.children(recursive=True) if "monitor" in " ".join(child.cmdline())]
     doctor = json.loads(site.pouw("doctor", "--json", timeout_s=200).stdout)
     checks = {check["name"]: check for check in doctor["checks"]}
     for address in ("127.0.0.2", *WORKERS):

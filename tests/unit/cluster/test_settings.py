@@ -46,7 +46,7 @@ def test_reads_the_machines_and_how_to_reach_them(tmp_path: Path) -> None:
     )
 
 
-def test_machines_beyond_the_first_are_on_demand_and_count_for_scaling(tmp_path: Path) -> None:
+def test_machines_beyond_the_first_are_on_demand(tmp_path: Path) -> None:
     file = tmp_path / "cluster.yaml"
     lines = "  head_ip: 10.0.0.7\n  worker_ips: [10.0.0.8, 10.0.0.9, 10.0.0.10]\nidle_timeout_minutes: 2\n"
     file.write_text(HEADER + lines + "metadata: {pouw: {min_workers: 1, worker_cpus: 4}}\n")
@@ -54,12 +54,11 @@ def test_machines_beyond_the_first_are_on_demand_and_count_for_scaling(tmp_path:
     assert found.workers is not None
     assert (found.workers.first, found.workers.on_demand) == (("10.0.0.8",), ("10.0.0.9", "10.0.0.10"))
     assert found.workers.idle_timeout_minutes == 2
-    assert found.settings.autoscaled_miners == 12
+    assert (found.workers.places, found.settings.autoscaled_miners) == (4, 0)
     file.write_text(HEADER + lines)
     whole = load_cluster_file(file)
     assert whole.workers is not None
     assert (whole.workers.first, whole.workers.on_demand) == (whole.workers.addresses, ())
-    assert whole.settings.autoscaled_miners == 0
 
 
 def test_options_replace_what_the_file_says() -> None:

@@ -3,8 +3,8 @@
 import pytest
 
 from cluster.control.heartbeats import (
-    PERIOD_S,
     STEP_S,
+    TICK_S,
     Begun,
     Died,
     Effect,
@@ -20,7 +20,7 @@ from cluster.control.heartbeats import (
     answer,
     ask,
     open_beat,
-    overdue,
+    running,
     step,
 )
 from cluster.errors import HeartbeatError
@@ -56,8 +56,8 @@ class Watch:
         self.take(beat(self.ask(), pid=pid))
 
     def pass_s(self, seconds: float) -> None:
-        for _ in range(round(seconds / PERIOD_S)):
-            self.tell(Tick(passed_s=PERIOD_S))
+        for _ in range(round(seconds / TICK_S)):
+            self.tell(Tick(passed_s=TICK_S))
 
 
 def beat(
@@ -84,38 +84,50 @@ def test_silence_then_death() -> None:
     watch.hear()
     watch.pass_s(PATIENCE.silent_s)
     assert watch.state.roles["miner-0"].pulse is Pulse.ALIVE
-    watch.pass_s(PERIOD_S)
+    watch.pass_s(TICK_S)
     assert watch.said[1:] == [FellSilent(role="miner-0")]
     watch.pass_s(PATIENCE.dead_s - PATIENCE.silent_s)
     assert watch.said[2:] == [Died(role="miner-0", pid=7)]
 
 
-def test_a_stopped_process_is_dead_as_soon_as_it_owes_an_answer() -> None:
+STOPPED = Tick(passed_s=TICK_S, stopped=frozenset({"miner-0"}))
+
+
+def test_a_process_that_is_stopped_at_two_looks_in_a_row_is_dead() -> None:
     watch = Watch()
     watch.hear()
-    watch.pass_s(STEP_S + PERIOD_S)
-    assert overdue(watch.state) == (("miner-0", 7),)
-    watch.tell(Tick(passed_s=PERIOD_S, stopped=frozenset({"miner-0"})))
+    assert running(watch.state) == (("miner-0", 7),)
+    watch.tell(STOPPED)
+    assert watch.said[1:] == []
+    watch.tell(STOPPED)
     assert watch.said[1:] == [Died(role="miner-0", pid=7)]
-    assert overdue(watch.state) == ()
+    assert running(watch.state) == ()
 
 
 def test_a_stopped_process_may_be_woken_before_that() -> None:
     watch = Watch()
     watch.hear()
-    watch.tell(Tick(passed_s=PERIOD_S, stopped=frozenset({"miner-0"})))
-    assert overdue(watch.state) == ()
-    watch.hear()
-    watch.pass_s(PATIENCE.silent_s)
+    for _ in range(3):
+        watch.tell(STOPPED)
+        watch.tell(Tick(passed_s=TICK_S))
     assert watch.said == [Heard(role="miner-0", pid=7)]
 
 
 def test_a_role_that_starts_is_not_looked_at() -> None:
     watch = Watch()
     watch.pass_s(5.0)
-    assert overdue(watch.state) == ()
-    watch.tell(Tick(passed_s=PERIOD_S, stopped=frozenset({"miner-0"})))
+    assert running(watch.state) == ()
+    watch.tell(STOPPED)
+    watch.tell(STOPPED)
     assert watch.said == []
+
+
+def test_a_role_that_was_stopped_while_it_started_has_to_be_seen_twice_again() -> None:
+    watch = Watch()
+    watch.tell(STOPPED)
+    watch.hear()
+    watch.tell(STOPPED)
+    assert watch.said == [Heard(role="miner-0", pid=7)]
 
 
 def test_a_role_that_wakes_is_heard_again() -> None:
@@ -137,10 +149,10 @@ def test_a_restarted_process_is_news() -> None:
 def test_a_killed_role_has_time_to_start() -> None:
     watch = Watch()
     watch.hear()
-    watch.pass_s(6.5)
+    watch.pass_s(PATIENCE.dead_s + TICK_S)
     watch.pass_s(PATIENCE.start_s)
     assert [type(effect) for effect in watch.said] == [Heard, FellSilent, Died]
-    watch.pass_s(PERIOD_S)
+    watch.pass_s(TICK_S)
     assert watch.said[3:] == [Died(role="miner-0", pid=0)]
 
 

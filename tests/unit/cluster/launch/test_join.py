@@ -103,6 +103,11 @@ def test_the_token_is_in_the_environment_and_not_on_the_command_line() -> None:
     assert "secret" not in " ".join(command)
 
 
+def test_a_machine_on_demand_says_so_in_a_label() -> None:
+    command = join._command("127.0.0.1:6379", NodeOptions(is_on_demand=True), "/tmp/pouw-x", LABEL)
+    assert f"--labels=pouw.card={LABEL},pouw.on-demand=true" in command
+
+
 def test_a_home_works_for_one_chain_unless_told_otherwise(home: HomeLayout) -> None:
     assert join._expected_chain(home, NodeOptions()) is None
     home.worker_chain.write_text("ab" * 32 + "\n")

@@ -86,6 +86,17 @@ def test_leaving_ends_the_keeper_first_and_then_the_node(joined: HomeLayout) -> 
     check_not_staying(joined)
 
 
+def test_a_node_of_another_chain_is_left_alone(joined: HomeLayout) -> None:
+    site = Site(joined)
+    site.join()
+    node = msgspec.structs.replace(site.workers[0], chain_id="ab" * 32)
+    replace_secret(joined.worker_file, msgspec.json.encode(node))
+    assert leave(joined, "cd" * 32) is None
+    assert node.is_alive
+    assert leave(joined, "ab" * 32) == node.pid
+    assert not node.is_alive
+
+
 def test_another_process_under_the_keepers_id_is_left_alone(joined: HomeLayout) -> None:
     other = mark_process(spawn_detached(["/bin/sleep", "60"], joined.worker_log, {}).pid)
     stale = ProcessMark(pid=other.pid, create_time=other.create_time - 100)
