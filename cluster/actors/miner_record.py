@@ -82,7 +82,7 @@ class MinerRecord:
 
 
 _REASONS: Final = {
-    MinerState.STARTING: "loads torch",
+    MinerState.STARTING: "its process starts",
     MinerState.SILENT: "does not answer: others run its slots, it is replaced if it stays silent",
     MinerState.DRAINING: "finishes its slots and leaves",
     MinerState.LOST: "its process ended",

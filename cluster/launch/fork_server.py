@@ -54,6 +54,7 @@ _PATIENCE_S: Final = 1.0
 _DECIDES_BITS: Final = frozenset(environment(PORTABLE))
 
 _log = logging.getLogger("pouw.fork_server")
+"""Without handlers: those would be in every worker. What it says goes to standard error as it is."""
 
 
 class Start(msgspec.Struct, frozen=True):
@@ -77,7 +78,8 @@ class Start(msgspec.Struct, frozen=True):
         os.environ.update(self.environment)
         with suppress(OSError):  # it was removed meanwhile
             os.chdir(self.folder)
-        Path("/proc/self/oom_score_adj").write_text(self.oom_score_adj)
+        with suppress(OSError):  # only root may lower it
+            Path("/proc/self/oom_score_adj").write_text(self.oom_score_adj)
         program = self.arguments[0]
         sys.argv = list(self.arguments)
         sys.path.insert(0, str(Path(program).parent))
@@ -90,7 +92,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--listener", type=int, required=True, help="file descriptor of the socket that is asked on")
     parser.add_argument("folder", help="that of the node, by which its processes are found")
     options = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     with socket.socket(fileno=options.listener) as listener:
         load()
         start = serve(listener)

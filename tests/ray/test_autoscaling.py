@@ -7,7 +7,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from cluster.config import HomeLayout
+from cluster.config import HomeLayout, read_site_file
 from cluster.launch.fleet import joined_workers
 from cluster.launch.join import read_worker_file
 from tests.kit.job_specs import small_job
@@ -56,6 +56,7 @@ def test_a_machine_comes_for_miners_without_a_place_and_goes_with_them(hosts: Ss
         assert joined_workers(home) == (FIRST,)
         beyond = site.pouw("scale", str(2 * places + 1), "--json")
         assert (beyond.returncode, json.loads(beyond.stdout)["code"]) == (1, "machines")
+        kill_autoscaler(home)  # the host starts it again
         assert site.pouw("scale", str(places + 1)).returncode == 0
         wait_for(lambda: nodes_of(site), lambda found: SPARE in found, 120)
         wait_for(lambda: joined_workers(home), lambda joined: joined == (FIRST, SPARE), 30)
@@ -69,6 +70,14 @@ def test_a_machine_comes_for_miners_without_a_place_and_goes_with_them(hosts: Ss
         down = run_pouw(home, "down", "--json", timeout_s=200)
     assert [worker["address"] for worker in json.loads(down.stdout)["workers"]] == [FIRST]
     assert read_worker_file(HomeLayout(root=hosts.home(FIRST))) is None
+
+
+def kill_autoscaler(home: HomeLayout) -> None:
+    site = read_site_file(home)
+    assert site is not None
+    running = psutil.Process(site.pid).children(recursive=True)
+    (autoscaler,) = [process for process in running if "--autoscaling-config" in " ".join(process.cmdline())]
+    autoscaler.kill()
 
 
 def nodes_of(site: RealSite) -> set[str]:
