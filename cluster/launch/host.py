@@ -9,7 +9,6 @@ import os
 import shutil
 import signal
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -60,22 +59,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m cluster.launch.host")
     parser.add_argument("--home", type=Path, required=True)
     parser.add_argument("--settings", type=Path, required=True)
-    parser.add_argument("--keeper", type=int, help="the process that runs this one; it holds the other end of stdin")
+    parser.add_argument("--keeper", type=int, required=True, help="runs this one, and holds the other end of stdin")
+    parser.add_argument("--folder", type=Path, required=True, help="for this run, nobody else's")
     options = parser.parse_args(arguments)
     home = HomeLayout(root=options.home)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     os.umask(0o077)  # whatever a role writes, its logs included, is for the operator only
     stop = _stop_event()
-    if options.keeper:
-        threading.Thread(target=_stop_with_keeper, args=(stop,), daemon=True).start()
+    threading.Thread(target=_stop_with_keeper, args=(stop,), daemon=True).start()
     try:
         settings = msgspec.json.decode(options.settings.read_bytes(), type=SiteSettings)
         with ExitStack() as running:
-            folder = Path(tempfile.mkdtemp(prefix="pouw-"))
-            running.callback(shutil.rmtree, folder, ignore_errors=True)
-            genesis = _start(home, settings, running, folder, options.keeper or os.getpid())
+            running.callback(shutil.rmtree, options.folder, ignore_errors=True)  # the keeper may be gone
+            genesis = _start(home, settings, running, options.folder, options.keeper)
             if not _tend(stop, genesis, can_restart_gcs=settings.gcs_storage == "rocksdb"):
-                shutil.rmtree(folder, ignore_errors=True)
                 os._exit(RAY_LOST)  # nothing can be shut down in order any more
     except (ClusterError, StorageError, JobError) as error:
         _log.exception("the site could not be started")
@@ -124,7 +121,7 @@ def _control_service(home: HomeLayout, settings: SiteSettings, folder: Path) -> 
 
 
 def _start(home: HomeLayout, settings: SiteSettings, running: ExitStack, folder: Path, first_pid: int) -> Genesis:
-    """Bring the site up. `first_pid`: the process that stands for the site. `folder`: for this run, nobody else's."""
+    """Bring the site up. `first_pid`: the process that stands for the site."""
     from cluster.wiring import create_chain
 
     home.create()

@@ -9,9 +9,11 @@ import argparse
 import ctypes
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -60,8 +62,10 @@ class Keeper:
         signal.signal(signal.SIGTERM, self._stop)
         signal.signal(signal.SIGINT, self._stop)
         while True:
-            status = self._run_once()
+            folder = tempfile.mkdtemp(prefix="pouw-")
+            status = self._run_once(folder)
             _sweep()
+            shutil.rmtree(folder, ignore_errors=True)
             if self._is_stopping or status == 0:
                 return status
             if not self._may_go_on():
@@ -70,9 +74,9 @@ class Keeper:
             _log.error("the host process ended with status %d: the site is started again", status)
             time.sleep(_PAUSE_S)
 
-    def _run_once(self) -> int:
-        """The host's end of the pipe closes with this process, so it never outlives it."""
-        self._host = subprocess.Popen(self._command, stdin=subprocess.PIPE)
+    def _run_once(self, folder: str) -> int:
+        """The host's end of the pipe closes with this process, so it never outlives it. `folder`: for this run."""
+        self._host = subprocess.Popen([*self._command, "--folder", folder], stdin=subprocess.PIPE)
         if self._is_stopping:
             self._host.terminate()
         while True:

@@ -18,6 +18,7 @@ def main() -> int:
     parser.add_argument("--home", type=Path, required=True)
     parser.add_argument("--settings", type=Path, required=True)
     parser.add_argument("--keeper", type=int, required=True)
+    parser.add_argument("--folder", type=Path, required=True)
     options = parser.parse_args()
     home = HomeLayout(root=options.home)
     runs = home.root / "runs"
@@ -27,6 +28,9 @@ def main() -> int:
     left = subprocess.Popen(["sleep", "600"], start_new_session=True)
     with runs.open("a") as file:
         file.write(f"{left.pid}\n")
+    (options.folder / "session").mkdir()
+    with (home.root / "folders").open("a") as file:
+        file.write(f"{options.folder}\n")
     if manner == "fails":
         return 1
     mark = mark_process(options.keeper)

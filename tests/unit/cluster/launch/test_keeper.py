@@ -1,6 +1,7 @@
 """The keeper with real processes: what is run again, what is not, and that nothing is left behind."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -54,6 +55,9 @@ def test_a_host_that_lost_ray_is_run_again_and_nothing_of_it_is_left(home: HomeL
     assert keeper.wait(60) != 75
     assert not is_running(left[1])
     assert len(runs(home)) == 2
+    folders = [Path(line) for line in (home.root / "folders").read_text().splitlines()]
+    assert len({*folders}) == 2
+    assert not any(folder.exists() for folder in folders)
 
 
 def test_one_that_keeps_ending_is_given_up_and_its_record_goes(home: HomeLayout, keep: Keep) -> None:
@@ -72,3 +76,4 @@ def test_a_host_does_not_outlive_its_keeper(home: HomeLayout, keep: Keep) -> Non
     psutil.wait_procs([host], timeout=60)
     assert not is_running(host.pid)
     os.kill(left, signal.SIGKILL)
+    shutil.rmtree((home.root / "folders").read_text().strip())
