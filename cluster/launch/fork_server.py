@@ -8,7 +8,6 @@ Started by `cluster/launch/forking`, asked by `cluster/launch/worker_program`. I
 """
 
 import argparse
-import importlib
 import logging
 import os
 import runpy
@@ -26,25 +25,6 @@ import msgspec
 from cluster.actors.loading import lasting
 from jobs.determinism import PORTABLE, environment
 
-OURS: Final = (
-    "cluster.api.app",
-    "cluster.node.coordinator",
-    "cluster.node.miner",
-    "cluster.node.provider",
-    "cluster.node.storage_desk",
-    "cluster.node.supervisor",
-    "cluster.node.training",
-    "cluster.node.verifier",
-    "cluster.wiring",
-    "jobs.evaluation",
-    "jobs.machine",
-    "jobs.replay",
-    "storage.erasure",
-    "torch",
-    "uvicorn",
-)
-RAYS: Final = ("filelock", "google.protobuf", "grpc", "jsonschema", "packaging", "pyarrow", "requests", "yaml")
-"""What Ray imports, where it is installed."""
 FORKED: Final = b"1"
 REFUSED: Final = b"0"
 _LONGEST: Final = 1 << 20
@@ -58,14 +38,18 @@ _log = logging.getLogger("pouw.fork_server")
 
 
 class Start(msgspec.Struct, frozen=True):
-    """A Python program to run, as the process that asks would have run it."""
+    """A worker to run, as the process that asks would have run it."""
 
     arguments: tuple[str, ...]
-    """Path of the program, then what it is given."""
+    """Path of Ray's program, then what it is given."""
     environment: dict[str, str]
     folder: str
     oom_score_adj: str
     """How early the kernel ends it when memory runs out. Ray sets it for the process that it has started."""
+
+    def is_of(self, program: Path) -> bool:
+        """Whether it is this program that is to run."""
+        return bool(self.arguments) and Path(self.arguments[0]) == program
 
     @property
     def has_same_bits(self) -> bool:
@@ -90,11 +74,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Serve until standard input ends. In a forked child it returns when the child's program does."""
     parser = argparse.ArgumentParser(prog="python -m cluster.launch.fork_server")
     parser.add_argument("--listener", type=int, required=True, help="file descriptor of the socket that is asked on")
+    parser.add_argument("--program", type=Path, required=True, help="that of workers; no other is run")
     parser.add_argument("folder", help="that of the node, by which its processes are found")
     options = parser.parse_args(arguments)
     with socket.socket(fileno=options.listener) as listener:
         load()
-        start = serve(listener)
+        start = serve(listener, options.program)
     if start is not None:
         start.run()
 
@@ -102,14 +87,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def load() -> None:
     """Load everything, for good."""
     with lasting():
-        for name in OURS:
-            importlib.import_module(name)
-        for name in RAYS:
-            with suppress(ImportError):
-                importlib.import_module(name)
+        import cluster.launch.worker_modules  # noqa: F401
 
 
-def serve(listener: socket.socket) -> Start | None:
+def serve(listener: socket.socket, program: Path) -> Start | None:
     """Fork a child for each request. Returns what to run in a child, and None here when standard input ends."""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the children: their raylet watches them
     while True:
@@ -119,17 +100,17 @@ def serve(listener: socket.socket) -> Start | None:
         connection, _ = listener.accept()
         with connection:
             connection.settimeout(_PATIENCE_S)
-            start = _answer(connection)
+            start = _answer(connection, program)
         if start is not None:
             return start
 
 
-def _answer(connection: socket.socket) -> Start | None:
+def _answer(connection: socket.socket, program: Path) -> Start | None:
     """Fork for the one that asks. Returns what to run in the child, else None."""
     streams: list[int] = []
     try:
         packet, streams, _, _ = socket.recv_fds(connection, _LONGEST, _STREAMS)
-        return _fork(connection, packet, streams)
+        return _fork(connection, program, packet, streams)
     except (msgspec.DecodeError, OSError):
         _log.exception("a worker was not forked")
         return None
@@ -138,10 +119,10 @@ def _answer(connection: socket.socket) -> Start | None:
             os.close(stream)
 
 
-def _fork(connection: socket.socket, packet: bytes, streams: Sequence[int]) -> Start | None:
+def _fork(connection: socket.socket, program: Path, packet: bytes, streams: Sequence[int]) -> Start | None:
     start = msgspec.json.decode(packet, type=Start)
     has_gone = bool(select.select([connection], [], [], 0)[0])  # it says nothing more, so this is its end
-    if has_gone or not start.has_same_bits or len(streams) != _STREAMS:
+    if has_gone or not start.is_of(program) or not start.has_same_bits or len(streams) != _STREAMS:
         connection.send(REFUSED, socket.MSG_NOSIGNAL)
         return None
     if os.fork():

@@ -1,6 +1,7 @@
 """Having Ray take its workers from a fork server. Ray composes their command with the path of its own Python."""
 
 import contextlib
+import importlib.util
 import shlex
 import socket
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from cluster.launch import worker_program
+from cluster.launch.worker_program import WORKER
 
 SERVER_MODULE: Final = "cluster.launch.fork_server"
 RAY_FOLDER: Final = "r"
@@ -20,10 +22,11 @@ _ENDED_S: Final = 5.0
 
 
 @contextlib.contextmanager
-def fork_server(folder: Path) -> Iterator[Path]:
+def fork_server(folder: Path, worker: Path | None = None) -> Iterator[Path]:
     """Runs a fork server and yields the program that Ray is to run as Python.
 
-    `folder` has to be this user's alone: whoever can replace what is in it decides what Ray runs.
+    `folder` has to be this user's alone: whoever can replace what is in it decides what Ray runs. `worker`: the program
+    that is forked, Ray's own if it is left out.
     """
     server = folder / "fork-server"
     program = folder / "python"
@@ -32,7 +35,8 @@ def fork_server(folder: Path) -> Iterator[Path]:
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
         listener.bind(str(server))
         listener.listen(_BACKLOG)  # whoever asks while everything loads waits
-        command = [sys.executable, "-P", "-m", SERVER_MODULE, "--listener", str(listener.fileno()), str(folder)]
+        command = [sys.executable, "-P", "-m", SERVER_MODULE, "--listener", str(listener.fileno())]
+        command += ["--program", str(worker or _ray_worker()), str(folder)]
         process = subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=[listener.fileno()])
     try:
         yield program
@@ -54,6 +58,14 @@ def workers_of(program: Path) -> Iterator[None]:
         yield
     finally:
         sys.executable = python
+
+
+def _ray_worker() -> Path:
+    """Ray's program of a worker, without importing Ray."""
+    found = importlib.util.find_spec("ray")
+    assert found is not None  # noqa: S101 - a dependency of this package
+    assert found.origin is not None  # noqa: S101
+    return Path(found.origin).parent / "_private" / "workers" / WORKER
 
 
 def _program(server: Path) -> str:

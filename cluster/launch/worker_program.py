@@ -10,14 +10,14 @@ import socket
 import sys
 from pathlib import Path
 
-_WORKER = "default_worker.py"
+WORKER = "default_worker.py"
 _FORKED = b"1"
 _PATIENCE_S = 10.0
 
 
 def main(python: str, server: str, *arguments: str) -> None:
     """Returns only if a worker was forked."""
-    is_worker = bool(arguments) and Path(arguments[0]).name == _WORKER
+    is_worker = bool(arguments) and Path(arguments[0]).name == WORKER
     if not (is_worker and _was_forked(server, arguments)):
         os.execv(python, [python, *arguments])  # noqa: S606 - it becomes what Ray has asked for
 

@@ -96,7 +96,7 @@ def test_a_misspelt_command_is_guessed(pouw: Pouw) -> None:
 
 
 def test_version_tells_what_decides_compatibility(pouw: Pouw) -> None:
-    assert set(pouw("version", "--json").json) == {"version", "python", "torch", "ray"}
+    assert set(pouw("version", "--json").json) == {"version", "python", "torch", "ray", "cores"}
     assert "torch" in pouw("version").out
     assert pouw("--version").code == ExitCode.OK
 

@@ -18,6 +18,8 @@ from jobs.determinism import PORTABLE, environment
 
 REPORT = """
 import json, os, sys
+if "--touch" in sys.argv:
+    open(sys.argv[-1], "w").close()
 print(json.dumps({
     "parent": os.getppid(), "arguments": sys.argv, "first": sys.path[0], "main": __name__, "folder": os.getcwd(),
     "torch": "torch" in sys.modules, "ray": "ray" in sys.modules, "variable": os.environ.get("SOMETHING", ""),
@@ -34,12 +36,14 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in environment(PORTABLE).items():
             patch.setenv(name, value)
-        with fork_server(tmp_path_factory.mktemp("server")) as program:
+        folder = tmp_path_factory.mktemp("server")
+        with fork_server(folder, folder / "default_worker.py") as program:
             yield program
 
 
-def write(folder: Path, name: str = "default_worker.py") -> Path:
-    path = folder / name
+def write(python: Path, name: str = "default_worker.py") -> Path:
+    """A program beside the one that stands for Python; of this name it is the one that workers are forked with."""
+    path = python.parent / name
     path.write_text(REPORT)
     return path
 
@@ -64,60 +68,64 @@ def server_of(python: Path) -> psutil.Process:
     return next(child for child in living if address in [found.laddr for found in child.net_connections("unix")])
 
 
-def test_a_worker_is_forked_with_everything_loaded_but_ray(python: Path, tmp_path: Path) -> None:
-    script = write(tmp_path)
+def test_a_worker_is_forked_with_everything_loaded_but_ray(python: Path) -> None:
+    script = write(python)
     report = run(python, script, "--worker-id=7", SOMETHING="said by the raylet")
     assert report["parent"] == server_of(python).pid
     assert (report["torch"], report["ray"], report["main"]) == (True, False, "__main__")
     assert report["arguments"] == [str(script), "--worker-id=7"]
     assert report["variable"] == "said by the raylet"
-    assert (report["first"], report["folder"]) == (str(tmp_path), str(tmp_path))
+    assert (report["first"], report["folder"]) == (str(python.parent), str(python.parent))
     assert report["threads"] == 1
 
 
-def test_memory_that_runs_out_ends_a_worker_as_early_as_ray_wants(python: Path, tmp_path: Path) -> None:
-    script = write(tmp_path)
+def test_memory_that_runs_out_ends_a_worker_as_early_as_ray_wants(python: Path) -> None:
+    script = write(python)
     raised = f"echo 321 > /proc/self/oom_score_adj; exec {python} {script}"
     done = subprocess.run(["sh", "-c", raised], env=variables(), capture_output=True, text=True, check=True)
     assert json.loads(done.stdout)["oom"] == "321"
 
 
-def test_the_server_runs_no_thread_that_a_fork_would_lose(python: Path, tmp_path: Path) -> None:
-    run(python, write(tmp_path))  # it has loaded everything by now
+def test_the_server_runs_no_thread_that_a_fork_would_lose(python: Path) -> None:
+    run(python, write(python))  # it has loaded everything by now
     tasks = Path(f"/proc/{server_of(python).pid}/task").iterdir()
     names = [task.joinpath("comm").read_text().strip() for task in tasks]
     assert len([name for name in names if name != "jemalloc_bg_thd"]) == 1, names
 
 
-def test_other_programs_run_as_with_python_itself(python: Path, tmp_path: Path) -> None:
-    report = run(python, write(tmp_path, "agent.py"), "--port=1")
+def test_other_programs_run_as_with_python_itself(python: Path) -> None:
+    report = run(python, write(python, "agent.py"), "--port=1")
     assert (report["parent"], report["status"], report["torch"]) == (os.getpid(), 3, False)
     assert report["arguments"][1:] == ["--port=1"]
 
 
-def test_a_worker_whose_variables_decide_other_bits_is_not_forked(python: Path, tmp_path: Path) -> None:
-    report = run(python, write(tmp_path), ATEN_CPU_CAPABILITY="default")
+def test_a_program_of_the_same_name_elsewhere_is_not_forked(python: Path, tmp_path: Path) -> None:
+    other = tmp_path / "default_worker.py"
+    other.write_text(REPORT)
+    report = run(python, other)
     assert (report["parent"], report["status"], report["torch"]) == (os.getpid(), 3, False)
 
 
-def test_what_is_no_request_forks_nothing_and_ends_nothing(python: Path, tmp_path: Path) -> None:
+def test_a_worker_whose_variables_decide_other_bits_is_not_forked(python: Path) -> None:
+    report = run(python, write(python), ATEN_CPU_CAPABILITY="default")
+    assert (report["parent"], report["status"], report["torch"]) == (os.getpid(), 3, False)
+
+
+def test_what_is_no_request_forks_nothing_and_ends_nothing(python: Path) -> None:
     for packet in (b"", b"{}", b"\xff" * 100, b'{"arguments": 7}'):
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connection:
             connection.connect(str(python.parent / "fork-server"))
             connection.send(packet)
             connection.settimeout(10)
             assert connection.recv(1) != b"1"
-    assert run(python, write(tmp_path))["parent"] == server_of(python).pid
+    assert run(python, write(python))["parent"] == server_of(python).pid
 
 
 def test_one_who_has_gone_meanwhile_gets_no_worker(python: Path, tmp_path: Path) -> None:
     """Its worker would be there twice: it has given up waiting and loads everything itself."""
-    server = server_of(python)
-    gone = tmp_path / "gone"
-    gone.mkdir()
-    script = gone / "default_worker.py"
-    script.write_text(f"import pathlib; pathlib.Path({str(gone / 'ran')!r}).touch()")
-    start = {"arguments": [str(script)], "environment": variables(), "folder": str(gone), "oom_score_adj": "0"}
+    server, script, ran = server_of(python), write(python), tmp_path / "ran"
+    arguments, folder = [str(script), "--touch", str(ran)], str(tmp_path)
+    start = {"arguments": arguments, "environment": variables(), "folder": folder, "oom_score_adj": "0"}
     server.send_signal(signal.SIGSTOP)
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connection:
@@ -125,8 +133,8 @@ def test_one_who_has_gone_meanwhile_gets_no_worker(python: Path, tmp_path: Path)
             socket.send_fds(connection, [json.dumps(start).encode()], [0, 1, 2])
     finally:
         server.send_signal(signal.SIGCONT)
-    run(python, write(tmp_path))  # it answers in order, so it has seen that one
-    assert not (gone / "ran").exists()
+    run(python, script)  # it answers in order, so it has seen that one
+    assert not ran.exists()
 
 
 def test_without_the_server_workers_load_everything_themselves(tmp_path: Path) -> None:
@@ -134,7 +142,7 @@ def test_without_the_server_workers_load_everything_themselves(tmp_path: Path) -
         server = server_of(python)
         server.kill()
         server.wait()
-        report = run(python, write(tmp_path))
+        report = run(python, write(python))
     assert (report["parent"], report["status"], report["torch"]) == (os.getpid(), 3, False)
 
 
