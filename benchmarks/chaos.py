@@ -12,7 +12,8 @@ others), warm-up left out:
  - torchft likewise, if TORCHFT_PYTHON names an interpreter that has it beside this project's torch
 
 Work that is lost and done again does not count on any side: ours counts rounds, the others examples that the present
-weights have seen. All sides pay for a new process (two seconds of loading torch) out of the same two cores.
+weights have seen. All sides pay for new processes out of the same two cores: the peers load torch each time (over a
+second), ours are forked from a process that has loaded it.
 """
 
 import os
