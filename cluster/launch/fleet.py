@@ -52,17 +52,15 @@ def start_fleet(home: HomeLayout, settings: SiteSettings, hosts: WorkerHosts | N
             check_enough_for_miners(settings.miners)
         return start_site(home, settings, tick=tick)
     hosts = msgspec.structs.replace(hosts, is_encrypted=settings.tls)
-    machines = [Machine(address=address, hosts=hosts) for address in hosts.addresses]
     _end_earlier(home)
-    found = _raise_first(_on_all(machines, look_at))
+    found = _raise_first(_on_all(_machines(hosts, hosts.addresses), look_at))
     if hosts.on_demand:
         hosts = _with_places(hosts, min(machine.cores for machine in found))
-        machines = [Machine(address=address, hosts=hosts) for address in hosts.addresses]
         miners = max(settings.autoscaled_miners, hosts.places * len(hosts.addresses))
         settings = msgspec.structs.replace(settings, autoscaled_miners=miners)
     site = start_site(home, settings, hosts, tick=tick)
     try:
-        _raise_first(_on_all(machines[: len(hosts.first)], lambda machine: join_worker(home, site, machine)))
+        _raise_first(_on_all(_machines(hosts, hosts.first), lambda machine: join_worker(home, site, machine)))
     except BaseException:
         stop_fleet(home, ask)
         raise
@@ -73,6 +71,10 @@ def stop_fleet(home: HomeLayout, ask: Ask, tick: Tick = None) -> DownView:
     """Stop the site of this home, and the worker nodes that `start_fleet` made. What does not answer is reported."""
     view = stop_site(home, ask, tick=tick)
     return msgspec.structs.replace(view, workers=_end_workers(home))
+
+
+def _machines(hosts: WorkerHosts, addresses: Iterable[str]) -> list[Machine]:
+    return [Machine(address=address, hosts=hosts) for address in addresses]
 
 
 def look_at(machine: Machine) -> _Found:

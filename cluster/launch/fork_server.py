@@ -23,9 +23,9 @@ from typing import Final
 import msgspec
 
 from cluster.actors.loading import lasting
+from cluster.launch.worker_program import FORKED
 from jobs.determinism import PORTABLE, environment
 
-FORKED: Final = b"1"
 REFUSED: Final = b"0"
 _LONGEST: Final = 1 << 20
 _STREAMS: Final = 3

@@ -71,8 +71,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settings = msgspec.json.decode(options.settings.read_bytes(), type=SiteSettings)
         with ExitStack() as running:
             running.callback(shutil.rmtree, options.folder, ignore_errors=True)  # the keeper may be gone
-            genesis = _start(home, settings, running, options.folder, options.keeper)
-            if not _tend(stop, genesis, can_restart_gcs=settings.gcs_storage == "rocksdb"):
+            autoscaler = choose_config(home, settings, options.folder)
+            genesis = _start(home, settings, running, options.folder, first_pid=options.keeper, autoscaler=autoscaler)
+            if not _tend(stop, genesis, autoscaler, can_restart_gcs=settings.gcs_storage == "rocksdb"):
                 os._exit(RAY_LOST)  # nothing can be shut down in order any more
     except (ClusterError, StorageError, JobError) as error:
         _log.exception("the site could not be started")
@@ -101,10 +102,9 @@ def _stop_with_keeper(stop: threading.Event) -> None:
     stop.set()
 
 
-def _tend(stop: threading.Event, genesis: Genesis, *, can_restart_gcs: bool) -> bool:
+def _tend(stop: threading.Event, genesis: Genesis, autoscaler: Path | None, *, can_restart_gcs: bool) -> bool:
     from cluster.launch.tending import tend_until
 
-    autoscaler = _AUTOSCALERS[-1] if _AUTOSCALERS else None
     return tend_until(stop, _HANDLES[-1], genesis.chain_id, autoscaler, can_restart_gcs=can_restart_gcs)
 
 
@@ -120,7 +120,15 @@ def _control_service(home: HomeLayout, settings: SiteSettings, folder: Path) -> 
     return kept
 
 
-def _start(home: HomeLayout, settings: SiteSettings, running: ExitStack, folder: Path, first_pid: int) -> Genesis:
+def _start(
+    home: HomeLayout,
+    settings: SiteSettings,
+    running: ExitStack,
+    folder: Path,
+    *,
+    first_pid: int,
+    autoscaler: Path | None,
+) -> Genesis:
     """Bring the site up. `first_pid`: the process that stands for the site."""
     from cluster.wiring import create_chain
 
@@ -130,7 +138,6 @@ def _start(home: HomeLayout, settings: SiteSettings, running: ExitStack, folder:
     import ray
 
     os.environ.update(_control_service(home, settings, folder))
-    autoscaler = choose_config(home, settings, folder)
     with workers_of(running.enter_context(fork_server(folder))):
         context = ray.init(
             address="local",
@@ -144,7 +151,6 @@ def _start(home: HomeLayout, settings: SiteSettings, running: ExitStack, folder:
         )
     running.callback(ray.shutdown)
     replace_monitors(autoscaler)
-    _AUTOSCALERS.extend([autoscaler] if autoscaler else [])
     port = _start_actors(home, settings, genesis)
     running.callback(remove_site_file, home)
     mark = mark_process(first_pid)
@@ -218,7 +224,6 @@ def _start_actors(home: HomeLayout, settings: SiteSettings, genesis: Genesis) ->
     return int(ray.get(gateway.start.remote(), timeout=_READY_S))
 
 
-_AUTOSCALERS: Final[list[Path]] = []
 _HANDLES: Final[list[object]] = []
 """Actors end when the last handle of their owner goes."""
 

@@ -11,7 +11,8 @@ import sys
 from pathlib import Path
 
 WORKER = "default_worker.py"
-_FORKED = b"1"
+FORKED = b"1"
+"""What the server says when it has forked the worker."""
 _PATIENCE_S = 10.0
 
 
@@ -35,7 +36,7 @@ def _was_forked(server: str, arguments: tuple[str, ...]) -> bool:
             connection.settimeout(_PATIENCE_S)
             connection.connect(server)
             socket.send_fds(connection, [json.dumps(start).encode()], [0, 1, 2])
-            return connection.recv(1) == _FORKED
+            return connection.recv(1) == FORKED
     except OSError:
         return False
 

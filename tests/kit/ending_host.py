@@ -10,7 +10,8 @@ import sys
 import time
 from pathlib import Path
 
-from cluster.config import HomeLayout, SiteFile, mark_process, write_site_file
+from cluster.config import HomeLayout, write_site_file
+from tests.kit.site_record import site_record
 
 
 def main() -> int:
@@ -33,21 +34,7 @@ def main() -> int:
         file.write(f"{options.folder}\n")
     if manner == "fails":
         return 1
-    mark = mark_process(options.keeper)
-    write_site_file(
-        home,
-        SiteFile(
-            pid=mark.pid,
-            create_time=mark.create_time,
-            address="http://127.0.0.1:1",
-            ray_address="127.0.0.1:1",
-            dashboard="",
-            miners=0,
-            supervisors=1,
-            started_at="2026-01-01T00:00:00Z",
-            ready=True,
-        ),
-    )
+    write_site_file(home, site_record(options.keeper))
     if manner == "stays":
         sys.stdin.buffer.read()
         time.sleep(0.1)

@@ -16,11 +16,12 @@ import msgspec
 import uvicorn
 
 from cluster.api.app import build_app
-from cluster.config import HomeLayout, SiteFile, mark_process, remove_site_file, write_site_file
+from cluster.config import HomeLayout, remove_site_file, write_site_file
 from cluster.secret_file import load_or_create_token, replace_secret
 from cluster.settings import SiteSettings
 from cluster.views import ErrorView
 from tests.kit.memory_site import MemorySite
+from tests.kit.site_record import site_record
 
 
 def main() -> int:
@@ -61,18 +62,8 @@ def serve(home: HomeLayout, settings: SiteSettings, manner: str) -> None:
     if manner == "stubborn":
         service.server.capture_signals = _ignoring_signals
     with socket.create_server(("127.0.0.1", settings.port)) as listener:
-        mark = mark_process(os.getpid())
-        site = SiteFile(
-            pid=mark.pid,
-            create_time=mark.create_time,
-            address=f"http://127.0.0.1:{listener.getsockname()[1]}",
-            ray_address="127.0.0.1:6379",
-            dashboard="",
-            miners=settings.miners,
-            supervisors=settings.supervisors,
-            started_at="2026-01-01T00:00:00Z",
-            ready=True,
-        )
+        address = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        site = site_record(os.getpid(), address=address, miners=settings.miners, supervisors=settings.supervisors)
         write_site_file(home, site)
         try:
             service.server.run([listener])

@@ -5,11 +5,12 @@ from pathlib import Path
 import pytest
 
 from cluster.cli.main import main
-from cluster.config import HomeLayout, SiteFile, mark_process, write_site_file
+from cluster.config import HomeLayout, write_site_file
 from cluster.secret_file import replace_secret
 from tests.kit.command import Outcome, Pouw
 from tests.kit.memory_site import MemorySite
 from tests.kit.served_site import TOKEN, ServedSite, serve
+from tests.kit.site_record import site_record
 
 
 @pytest.fixture(scope="session")
@@ -39,19 +40,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> HomeLayout:
 @pytest.fixture
 def site(served: ServedSite, home: HomeLayout) -> MemorySite:
     """A home with a running site."""
-    mark = mark_process(os.getpid())
-    record = SiteFile(
-        pid=mark.pid,
-        create_time=mark.create_time,
-        address=served.address,
-        ray_address="127.0.0.1:6379",
-        dashboard="",
-        miners=1,
-        supervisors=1,
-        started_at="2026-01-01T00:00:00Z",
-        ready=True,
-    )
-    write_site_file(home, record)
+    write_site_file(home, site_record(os.getpid(), address=served.address))
     replace_secret(home.token, TOKEN.encode())
     return served.service
 

@@ -2,14 +2,13 @@
 
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 import pytest
 from ray.autoscaler.batching_node_provider import ScaleRequest
 
-from cluster.config import HomeLayout, SiteFile, mark_process, read_site_file, write_site_file
+from cluster.config import HomeLayout, read_site_file, write_site_file
 from cluster.control.placement import PLACE
 from cluster.errors import NotFoundError
 from cluster.launch import machine_provider
@@ -18,6 +17,7 @@ from cluster.launch.fleet import join_worker, joined_workers
 from cluster.launch.machine_provider import JOINING, UP, MachineProvider
 from cluster.launch.ssh import Machine
 from cluster.settings import ScalingSettings, SiteSettings, WorkerHosts
+from tests.kit.site_record import site_record
 from tests.kit.ssh_script import scripted_ssh
 
 HEAD_IP = "127.0.0.2"
@@ -37,22 +37,7 @@ def provider(home: HomeLayout, machines: WorkerHosts, *, is_ready: bool = True) 
     """As Ray's monitor makes it, for a site that is up."""
     home.create()
     if is_ready:
-        mark = mark_process(1)
-        write_site_file(
-            home,
-            SiteFile(
-                pid=mark.pid,
-                create_time=mark.create_time,
-                address="http://127.0.0.1:1",
-                ray_address="127.0.0.2:6379",
-                dashboard="",
-                miners=1,
-                supervisors=1,
-                started_at=datetime.now(UTC).isoformat(),
-                ready=True,
-                chain_id=CHAIN,
-            ),
-        )
+        write_site_file(home, site_record(1, chain_id=CHAIN))
     home.machines_file.write_bytes(msgspec.json.encode(machines))
     config = autoscaler_config(home, machines, HEAD_IP)["provider"]
     assert isinstance(config, dict)
