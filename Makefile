@@ -11,11 +11,12 @@ demo: $(READY)
 test: lint test-fast test-ray
 
 # The rules, the stores and their properties, with the coverage that consensus/ and storage/ have to keep; then the rest
-# that needs no Ray.
-RULES := tests/unit/consensus tests/unit/storage tests/contracts tests/properties
+# that needs no Ray: some of it waits for processes, so a third file runs beside two. Long files come first, by name.
+RULES := tests/contracts tests/properties tests/unit/consensus tests/unit/storage
+IN_ORDER := --dist loadfile --no-loadscope-reorder
 test-fast: $(READY)
-	$(BIN)/pytest -n 2 --dist loadfile $(RULES) --cov=consensus --cov=storage --cov-branch --cov-report=term:skip-covered --cov-fail-under=95
-	$(BIN)/pytest -n 2 --dist loadfile -m "not ray and not gpu" $(addprefix --ignore=,$(RULES))
+	$(BIN)/pytest -n 2 $(IN_ORDER) $(RULES) --cov=consensus --cov=storage --cov-branch --cov-report=term:skip-covered --cov-fail-under=95
+	$(BIN)/pytest -n 3 $(IN_ORDER) -m "not ray and not gpu" $(addprefix --ignore=,$(RULES) tests/ray)
 
 # Real actors on private local clusters, two files at a time: a site waits most of the while it starts.
 test-ray: $(READY)
