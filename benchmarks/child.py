@@ -17,7 +17,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Final, NoReturn, TypeAlias
 
-from jobs.determinism import environment
+from jobs.determinism import PORTABLE, VARIABLES, environment
 
 Value: TypeAlias = float | int | str | bool | list[str]
 Results: TypeAlias = dict[str, Value]
@@ -37,8 +37,9 @@ def call(
     timeout_s: float,
     cores: Sequence[int] | None = None,
     within: Sequence[str] = (),
+    replay_class: str = PORTABLE,
 ) -> Results:
-    """Run `module.measure(arguments)` in a process of the portable replay class, and return what it returns.
+    """Run `module.measure(arguments)` in a process of a replay class, and return what it returns.
 
     `cores`: the processor cores that it, and all it starts, may use. `within`: a command that runs the command it is
     followed by, in a network namespace for instance.
@@ -52,7 +53,7 @@ def call(
         command = [*within, sys.executable, "-m", "benchmarks.child", module, str(given), str(found)]
         if cores is not None:
             command.append(",".join(str(core) for core in cores))
-        process = subprocess.Popen(command, cwd=ROOT, env=_child_environment(), start_new_session=True)
+        process = subprocess.Popen(command, cwd=ROOT, env=_child_environment(replay_class), start_new_session=True)
         _wait(process, module, timeout_s)
         if not found.exists():
             raise MeasurementError(f"{module} ended with status {process.returncode}")
@@ -60,9 +61,10 @@ def call(
         return results
 
 
-def _child_environment() -> dict[str, str]:
-    """As a site's own processes have it: portable kernels, one thread. Nothing of the operator's own site."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("POUW_", "RAY_"))}
+def _child_environment(replay_class: str) -> dict[str, str]:
+    """As a site's own processes have it: the kernels of the class, one thread. Nothing of the operator's own site."""
+    own = ("POUW_", "RAY_", *VARIABLES)
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(own)}
     own_ray = {
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": secrets.token_hex(32),
@@ -70,7 +72,7 @@ def _child_environment() -> dict[str, str]:
         "RAY_worker_niceness": "0",
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     }
-    return {**kept, **environment("portable"), **own_ray, "PYTHONPATH": str(ROOT)}
+    return {**kept, **environment(replay_class), **own_ray, "PYTHONPATH": str(ROOT)}
 
 
 def _wait(process: subprocess.Popen[bytes], module: str, timeout_s: float) -> None:

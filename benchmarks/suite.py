@@ -33,6 +33,8 @@ def _at_most(budget: float, name: str, module: str, meaning: str) -> Figure:
 FIGURES: Final = (
     _at_least(1.0, "train_h1_vs_ray_train", "training_speed", "samples/s, merging every step, over Ray Train DDP"),
     _at_least(1.12, "train_h8_vs_ray_train", "training_speed", "samples/s, merging every 8 steps, over Ray Train DDP"),
+    _at_least(1.0, "train_h1_avx512_vs_ray_train", "training_speed", "the same in avx512, Ray Train with all kernels"),
+    _at_least(1.12, "train_h8_avx512_vs_ray_train", "training_speed", "the same in avx512, Ray Train with all kernels"),
     _at_least(0.0, "limit_share_h1", "training_speed", "share of the forward+backward limit, merging every step"),
     _at_least(0.95, "limit_share_h8", "training_speed", "share of the forward+backward limit, merging every 8 steps"),
     _at_least(1.0, "digest_gb_s", "digest_speed", "bulk digest of 256 MB on one core, GB/s"),

@@ -8,19 +8,26 @@ sequences a worker and step, about 0.3 s a step.
  - Ray Train: TorchTrainer, DDP over gloo (`arms.ray_train`)
  - limit: forward and backward only (`arms.limit`)
 
+Twice: with the kernels of the default replay class (AVX2) on both sides, which tells what all that this project does
+besides training costs; and, where the processor has AVX-512, our class `avx512` against Ray Train with every kernel
+that the machine has (class `native`: nothing is set), which is what its user gets.
+
 Fair because: one run on one machine; every side alone on the same two cores (with all that belongs to it: our
-verifier, chain and gateway as well as Ray's own processes); the same network code, batch, thread count, kernels and
-AdamW; warm-up left out; the sides take turns, forwards and backwards, and what counts is the median over the
-repetitions of the ratio within one. Our side digests, signs, keeps its chain and replays 5 % of the slots inside its
-two cores; the others do none of it, neither side evaluates or writes checkpoints.
+verifier, chain and gateway as well as Ray's own processes); the same network code, batch, thread count and AdamW;
+warm-up left out; the sides take turns, forwards and backwards, and what counts is the median over the repetitions of
+the ratio within one. Our side digests, signs, keeps its chain and replays 5 % of the slots inside its two cores; the
+others do none of it, neither side evaluates or writes checkpoints.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from benchmarks.child import Results, Value, call
 from benchmarks.machine import pinned_cores
 from benchmarks.repetition import alternate, median_ratio
+from cluster.launch.processor import can_run
+from jobs.determinism import AVX512, NATIVE, PORTABLE
 
 _WORKERS: Final = 2
 _ARM_TIMEOUT_S: Final = 300.0
@@ -33,34 +40,55 @@ _RAY: Final = "ray_train"
 _LIMIT: Final = "limit"
 _H1: Final = "ours_h1"
 _H8: Final = "ours_h8"
+_RAY_NATIVE: Final = "ray_train_native"
+_H1_AVX512: Final = "ours_h1_avx512"
+_H8_AVX512: Final = "ours_h8_avx512"
 _RATIOS: Final[Mapping[str, tuple[str, str]]] = {
     "train_h1_vs_ray_train": (_H1, _RAY),
     "train_h8_vs_ray_train": (_H8, _RAY),
     "limit_share_h1": (_H1, _LIMIT),
     "limit_share_h8": (_H8, _LIMIT),
+    "train_h1_avx512_vs_ray_train": (_H1_AVX512, _RAY_NATIVE),
+    "train_h8_avx512_vs_ray_train": (_H8_AVX512, _RAY_NATIVE),
 }
-_MODULES: Final[Mapping[str, tuple[str, Mapping[str, Value]]]] = {
-    _H1: ("benchmarks.arms.site", {"local_steps": 1}),
-    _H8: ("benchmarks.arms.site", {"local_steps": 8}),
-    _RAY: ("benchmarks.arms.ray_train", {}),
-    _LIMIT: ("benchmarks.arms.limit", {}),
+
+
+@dataclass(frozen=True, slots=True)
+class _Arm:
+    """A side: its module, the replay class of its process, the steps of a slot if it is ours."""
+
+    module: str
+    replay_class: str = PORTABLE
+    local_steps: int = 0
+
+
+_ARMS: Final[Mapping[str, _Arm]] = {
+    _H1: _Arm("benchmarks.arms.site", local_steps=1),
+    _H8: _Arm("benchmarks.arms.site", local_steps=8),
+    _RAY: _Arm("benchmarks.arms.ray_train"),
+    _LIMIT: _Arm("benchmarks.arms.limit"),
+    _H1_AVX512: _Arm("benchmarks.arms.site", AVX512, local_steps=1),
+    _H8_AVX512: _Arm("benchmarks.arms.site", AVX512, local_steps=8),
+    _RAY_NATIVE: _Arm("benchmarks.arms.ray_train", NATIVE),
 }
 
 
 def measure(arguments: Mapping[str, Value]) -> Results:
-    """Ratios, and the examples a second they come from."""
-    wanted = arguments["wanted"]
-    assert isinstance(wanted, list)
+    """Ratios, and the examples a second they come from; nothing of AVX-512 where the processor has none."""
+    asked = arguments["wanted"]
+    assert isinstance(asked, list)
+    wanted = [name for name in asked if can_run(AVX512) or _ARMS[_RATIOS[name][0]].replay_class != AVX512]
     quick = bool(arguments["quick"])
     times: Results = {"warm_s": 2.0, "window_s": 6.0} if quick else {"warm_s": 10.0, "window_s": _WINDOW_S}
-    arms = [arm for arm in _MODULES if any(arm in _RATIOS[name] for name in wanted)]
+    arms = [arm for arm in _ARMS if any(arm in _RATIOS[name] for name in wanted)]
 
     def run(arm: str) -> Results:
-        module, own = _MODULES[arm]
-        given = {"workers": _WORKERS, **times, **own}
-        if arm == _H1 and not quick:
+        side = _ARMS[arm]
+        given = {"workers": _WORKERS, **times, "local_steps": side.local_steps}
+        if side.local_steps == 1 and not quick:
             given["warm_s"] = _STORE_WARM_S
-        found = call(module, given, timeout_s=_ARM_TIMEOUT_S, cores=pinned_cores(_WORKERS))
+        cores = pinned_cores(_WORKERS)
+        found = call(side.module, given, timeout_s=_ARM_TIMEOUT_S, cores=cores, replay_class=side.replay_class)
         print(f"  {arm}: {found}", flush=True)
         return found
 

@@ -55,8 +55,8 @@ class SiteSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     seal_floor_mb: Annotated[int, msgspec.Meta(ge=0, le=65_536)] = 32
     """Sealing a piece takes the time of this many MiB at least; part of genesis. Small numbers are for tests: a seal
     must take much longer than a challenge may."""
-    replay_class: Literal["portable", "native"] = "portable"
-    """In which the processes of this machine train and replay; a job that asks for the other one is refused."""
+    replay_class: Literal["portable", "avx512", "native"] = "portable"
+    """In which the processes of the site train and replay; a job that asks for another one is refused."""
     gcs_storage: Literal["memory", "rocksdb"] = "memory"
     """Where Ray's control service keeps its tables. On `rocksdb` (alpha in Ray) it alone is started again when it dies;
     in memory its death costs the whole site a new start from the data directory."""

@@ -2,14 +2,16 @@
 
 Threads, instruction sets, library builds and batch shapes all change the order in which floats are added. A replay
 class names them; within one class a replay is exact, across classes a verdict is `inconclusive`. The default class
-`portable` pins one thread and AVX2 kernels, so that machines of different age agree. `configure` has to run before
-torch is imported: torch and its libraries read these variables once.
+`portable` pins one thread and AVX2 kernels, so that machines of different age agree; `avx512` pins wider kernels, which
+are up to half as fast again, for machines that all have them; `native` takes what each machine has. `configure` has to
+run before torch is imported: torch and its libraries read these variables once.
 """
 
 import os
 import platform
 import sys
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -22,10 +24,18 @@ if TYPE_CHECKING:
     from jobs.program import JobProgram
 
 PORTABLE: Final = "portable"
+AVX512: Final = "avx512"
 NATIVE: Final = "native"
-_PORTABLE_KERNELS: Final = {"ATEN_CPU_CAPABILITY": "avx2", "MKL_CBWR": "AVX2", "ONEDNN_MAX_CPU_ISA": "AVX2"}
+_KERNELS: Final[Mapping[str, Mapping[str, str]]] = {
+    PORTABLE: {"ATEN_CPU_CAPABILITY": "avx2", "MKL_CBWR": "AVX2", "ONEDNN_MAX_CPU_ISA": "AVX2"},
+    AVX512: {"ATEN_CPU_CAPABILITY": "avx512", "MKL_CBWR": "AVX512", "ONEDNN_MAX_CPU_ISA": "AVX512_CORE"},
+    NATIVE: {},
+}
+_CAPABILITIES: Final = {AVX512: "AVX512"}
+"""What torch says of its own kernels in a process of the class, where less would be another class."""
 _EVERYWHERE: Final = {"CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
-_RECORDED: Final = (*_PORTABLE_KERNELS, *_EVERYWHERE)
+VARIABLES: Final = (*_KERNELS[PORTABLE], *_EVERYWHERE)
+"""Variables that kernels obey; their values are part of a class."""
 _CONVOLUTIONAL: Final = ("convnet", "resnet")
 
 RANDOM_STATE: Final = threading.RLock()
@@ -53,11 +63,10 @@ class ReplayClass(Record, frozen=True, tag="pouw/replay-class/1"):
 
 def environment(replay_class: str, threads: int = 1) -> dict[str, str]:
     """The variables a process of this class is started with."""
-    if replay_class not in (PORTABLE, NATIVE):
-        raise DeterminismError(f"there is no replay class {replay_class!r}; use {PORTABLE} or {NATIVE}")
-    kernels = _PORTABLE_KERNELS if replay_class == PORTABLE else {}
+    if replay_class not in _KERNELS:
+        raise DeterminismError(f"there is no replay class {replay_class!r}; use {', '.join(_KERNELS)}")
     pinned = {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads), "OMP_DYNAMIC": "FALSE"}
-    return {**kernels, **_EVERYWHERE, **pinned, "MKL_DYNAMIC": "FALSE"}
+    return {**_KERNELS[replay_class], **_EVERYWHERE, **pinned, "MKL_DYNAMIC": "FALSE"}
 
 
 def configure(replay_class: str, threads: int = 1) -> None:
@@ -123,15 +132,14 @@ def describe(program: "JobProgram") -> ReplayClass:
     """The class this process trains a job in.
 
     Raises:
-        DeterminismError: the job asks for `portable`, but this process was not started that way.
+        DeterminismError: the job asks for a class, but this process was not started in it.
     """
     train = program.spec.train
-    if train.replay_class == PORTABLE:
-        _check_portable()
+    check_started_in(train.replay_class)
     import torch
 
     on_gpu = train.device == "cuda"
-    settings = [f"{name}={os.environ.get(name, '')}" for name in _RECORDED]
+    settings = [f"{name}={os.environ.get(name, '')}" for name in VARIABLES]
     settings.append(f"libc={' '.join(platform.libc_ver())}")
     settings.append(f"denormals={'flushed' if flush_denormals() else 'kept'}")
     if program.spec.model.name in _CONVOLUTIONAL and not on_gpu:
@@ -174,15 +182,28 @@ def self_test() -> Digest:
     return bulk_digest(b"".join(gradient.contiguous().numpy().tobytes() for gradient in gradients))
 
 
-def _check_portable() -> None:
-    wrong = [
-        name for name, value in environment(PORTABLE, configured_threads()).items() if os.environ.get(name) != value
-    ]
+def configured_class() -> str:
+    """The class that this process and those it starts are in, by their variables."""
+    for name, kernels in _KERNELS.items():
+        if kernels and all(os.environ.get(variable) == value for variable, value in kernels.items()):
+            return name
+    return NATIVE
+
+
+def check_started_in(replay_class: str) -> None:
+    """Raises DeterminismError: this process is not of the class, or its processor has no such kernels."""
+    wanted = environment(replay_class, configured_threads())
+    wrong = sorted(name for name, value in wanted.items() if os.environ.get(name) != value)
     if wrong:
         raise DeterminismError(
-            f"the job asks for the replay class {PORTABLE}, but this process runs without {', '.join(sorted(wrong))}; "
+            f"the job asks for the replay class {replay_class}, but this process runs without {', '.join(wrong)}; "
             "call jobs.determinism.configure before torch is imported"
         )
+    import torch
+
+    found = torch.backends.cpu.get_cpu_capability()
+    if found != _CAPABILITIES.get(replay_class, found):
+        raise DeterminismError(f"the replay class {replay_class} needs a processor with it; this one has {found}")
 
 
 def _gpu_capability() -> str:

@@ -7,14 +7,11 @@ reports of every slot are held against it. Here stands what can be compared befo
 import os
 import platform
 import sys
-from typing import Final
 
 from consensus.primitives.encoding import Record
 from consensus.primitives.integers import Digest
 from jobs import determinism
 from jobs.errors import DeterminismError
-
-_VARIABLES: Final = ("ATEN_CPU_CAPABILITY", "MKL_CBWR", "ONEDNN_MAX_CPU_ISA", "CUBLAS_WORKSPACE_CONFIG")
 
 
 class MachineClass(Record, frozen=True, tag="pouw/machine-class/1"):
@@ -25,7 +22,7 @@ class MachineClass(Record, frozen=True, tag="pouw/machine-class/1"):
     torch: str
     """With its build, such as `2.13.0+cpu`."""
     replay_class: str
-    """`portable` or `native`."""
+    """`portable`, `avx512` or `native`."""
     processor: str
     capability: str
     """Instruction set of torch's own kernels."""
@@ -40,9 +37,11 @@ def describe_machine(replay_class: str) -> MachineClass:
     """The machine of this process in a replay class. Imports torch and runs a few kernels.
 
     Raises:
-        DeterminismError: this process was started in another class, or two runs of the same kernels differ.
+        DeterminismError: this process was started in another class, the processor has no such kernels, or two runs of
+            the same kernels differ.
     """
     determinism.configure(replay_class)
+    determinism.check_started_in(replay_class)
     import torch
 
     first, second = determinism.self_test(), determinism.self_test()
@@ -55,7 +54,7 @@ def describe_machine(replay_class: str) -> MachineClass:
         processor=determinism.processor_maker(),
         capability=torch.backends.cpu.get_cpu_capability(),
         libc=" ".join(platform.libc_ver()),
-        settings=tuple(f"{name}={os.environ.get(name, '')}" for name in _VARIABLES),
+        settings=tuple(f"{name}={os.environ.get(name, '')}" for name in determinism.VARIABLES),
         self_test=first,
     )
 

@@ -14,18 +14,23 @@ from benchmarks.child import Results, Value
 from benchmarks.temporary_site import Site, running_site, temporary_home
 from benchmarks.workloads import gpt_job
 from cluster.settings import SiteSettings
+from jobs.determinism import configured_class
 
 _METER_S = 10.0
 
 
 def measure(arguments: Mapping[str, Value]) -> Results:
-    """`local_steps`, `warm_s`, `window_s` (rounded up to whole readings of ten seconds)."""
+    """`local_steps`, `warm_s`, `window_s` (rounded up to whole readings of ten seconds). In this process's class."""
     spec = gpt_job(int(str(arguments["local_steps"])))
-    with temporary_home() as home, running_site(home, SiteSettings(miners=spec.train.slots, port=0)) as site:
+    with temporary_home() as home, running_site(home, _settings(spec.train.slots)) as site:
         job = site.submit(spec)
         site.wait_for(job, lambda view: view.rounds_settled >= 1 and view.miners == spec.train.slots)
         time.sleep(float(str(arguments["warm_s"])))
         return _watch(site, job, float(str(arguments["window_s"])))
+
+
+def _settings(miners: int) -> SiteSettings:
+    return SiteSettings(miners=miners, port=0, replay_class=configured_class())
 
 
 def _watch(site: Site, job: str, window_s: float) -> Results:

@@ -176,8 +176,8 @@ class Gateway:
 
     async def chain_facts(self) -> ChainFacts:
         """What a wallet must know to sign."""
-        chain_id, least, supervisors = await _ask("facts")
-        return ChainFacts(chain_id=chain_id, min_audit_ppm=least, supervisors=supervisors)
+        facts: ChainFacts = await _ask("facts")
+        return facts
 
     async def account(self, address: str) -> AccountView:
         """An account by its public key."""

@@ -19,6 +19,7 @@ from cluster.actors.remote import Handle, cause_of, find_actor
 from cluster.actors.storage_duties import StorageDuties
 from cluster.actors.storage_front import StorageFront
 from cluster.actors.vigil import Heart
+from cluster.api.service import ChainFacts
 from cluster.config import HomeLayout
 from cluster.errors import NotFoundError
 from cluster.logs import about, configure_logging
@@ -49,6 +50,7 @@ from consensus.records.transactions import JobId
 from consensus.records.work import Metric, SlotReport
 from consensus.replay.verdict import Outcome, Verdict
 from jobs.data.manifest import PartName
+from jobs.determinism import configured_class
 from jobs.errors import DivergedStateError
 from jobs.mining.templates import Template
 from storage.errors import StorageError
@@ -355,10 +357,15 @@ class Supervisor(StorageFront):
         await self.start()
         return tip_view(self._node)
 
-    async def facts(self) -> tuple[str, int, tuple[str, ...]]:
-        """Chain id, least audit share and committee."""
+    async def facts(self) -> ChainFacts:
+        """What a wallet must know to sign."""
         view = self._node.chain.view
-        return view.chain_id.hex(), view.params.min_audit_ppm, tuple(key.hex() for key in view.committee)
+        return ChainFacts(
+            chain_id=view.chain_id.hex(),
+            replay_class=configured_class(),
+            min_audit_ppm=view.params.min_audit_ppm,
+            supervisors=tuple(key.hex() for key in view.committee),
+        )
 
     async def jobs(self) -> tuple[JobView, ...]:
         """All jobs in the order they came."""

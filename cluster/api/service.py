@@ -29,6 +29,8 @@ class ChainFacts(msgspec.Struct, frozen=True, kw_only=True):
     """What a wallet needs to sign for this chain."""
 
     chain_id: str
+    replay_class: str
+    """In which the site's processes train: jobs have to name the same one."""
     min_audit_ppm: int
     supervisors: tuple[str, ...]
 

@@ -13,7 +13,9 @@ from cluster.cli.quick import QuickCommand
 from cluster.config import home_from_environment
 from cluster.errors import UsageError
 
-UP_EXAMPLES = examples("pouw up", "pouw up cluster.yaml", "pouw up --miners 4 --port 8470")
+UP_EXAMPLES = examples(
+    "pouw up", "pouw up cluster.yaml", "pouw up --miners 4 --port 8470", "pouw up --replay-class avx512"
+)
 DOWN_EXAMPLES = examples("pouw down", "pouw down --json")
 JOIN_EXAMPLES = examples("pouw join 192.168.1.10:6379", "POUW_RAY_TOKEN=... pouw join 192.168.1.10:6379 --cpus 8")
 STATUS_EXAMPLES = examples("pouw status", "pouw status 3f2a", "pouw status --json")
@@ -26,6 +28,9 @@ def up(  # noqa: PLR0917 - options of a command are parameters
     supervisors: Annotated[int | None, typer.Option(help="Members of the committee.")] = None,
     port: Annotated[int | None, typer.Option(help="Port of the gateway on 127.0.0.1; 0 takes any free one.")] = None,
     beacon: Annotated[str | None, typer.Option(metavar="HEX", help="Fix the start beacon (for comparisons).")] = None,
+    replay_class: Annotated[
+        str | None, typer.Option(metavar="CLASS", help="portable, avx512 (faster, if all machines have it) or native.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Start a site in the background. Returns when it is ready.
@@ -41,6 +46,7 @@ def up(  # noqa: PLR0917 - options of a command are parameters
 
     asked = load_cluster_file(file) if file else ClusterFile()
     given = {"miners": miners, "supervisors": supervisors, "port": port, "beacon": beacon}
+    given["replay_class"] = replay_class
     chosen, home = replace_settings(asked.settings, given), home_from_environment()
     with open_display(as_json) as display:
         site = start_fleet(home, chosen, asked.workers, ask_to_stop(home), waiting(display, "starting the site"))

@@ -39,7 +39,8 @@ def submit_job(client: GatewayClient, signer: Signer, spec: JobSpec, watcher: Su
     """Prepare the data, upload what the site lacks, pay, and return the queued job.
 
     Raises:
-        ConflictError: the reward is more than the account has, or the job lets less be audited than the chain asks.
+        ConflictError: the reward is more than the account has, the job lets less be audited than the chain asks, or it
+            names another replay class than the site's.
         DataError: the data is missing or does not fit the job.
     """
     facts = client.chain_facts()
@@ -47,6 +48,7 @@ def submit_job(client: GatewayClient, signer: Signer, spec: JobSpec, watcher: Su
     cost = Credits(spec.reward * UNITS_PER_CREDIT + (terms.escrow if terms else 0))
     check_affordable(client, signer.public_key, cost, "the job", _AFFORD_HINT)
     _check_audited(facts, spec)
+    spec = _in_class_of_site(facts, spec)
     prepared = prepare_dataset(spec, watcher.preparing)
     upload_segments(client, prepared, watcher.uploading)
     submission = _sign(client, signer, spec, prepared.manifest, facts)
@@ -76,6 +78,20 @@ def _check_audited(facts: ChainFacts, spec: JobSpec) -> None:
             hint=f"set verify: {{sample: {least:g}}} in the job file",
             code="audit-share",
         )
+
+
+def _in_class_of_site(facts: ChainFacts, spec: JobSpec) -> JobSpec:
+    """The job with the site's replay class, unless it names one of its own."""
+    if "replay_class" not in spec.train.model_fields_set:
+        named = {"replay_class": facts.replay_class}
+        return spec.model_copy(update={"train": spec.train.model_copy(update=named)})
+    if spec.train.replay_class != facts.replay_class:
+        raise ConflictError(
+            f"the job asks for the replay class {spec.train.replay_class}, this site trains in {facts.replay_class}",
+            hint="leave train.replay_class out of the job file, or start a site with pouw up --replay-class",
+            code="replay-class",
+        )
+    return spec
 
 
 def _sign(

@@ -17,9 +17,11 @@ from cluster.errors import ClusterError
 from cluster.launch.checks import CheckView
 from cluster.launch.node_checks import check_node
 from cluster.launch.ports import is_port_free
+from cluster.launch.processor import CPUINFO, can_run
 from cluster.launch.resources import GIGABYTE, LEAST_DISK, LEAST_MEMORY, available_memory, disk_place
 from cluster.settings import DEFAULT_PORT
 from cluster.views import View
+from jobs.determinism import AVX512, PORTABLE
 
 PINS: Final = {"torch": "2.13.0", "ray": "2.60.0"}
 """The exact versions that decide the bits and move them; the same as in the package's own requirements."""
@@ -44,7 +46,7 @@ def run_checks(home: HomeLayout) -> Iterator[CheckView]:
     yield check_python()
     for name in PINS:
         yield check_package(name)
-    yield check_processor(Path("/proc/cpuinfo"))
+    yield check_processor()
     yield check_memory()
     yield check_disk(home)
     yield check_modes(home)
@@ -75,15 +77,19 @@ def check_package(name: str, installed: Callable[[str], str] = importlib.metadat
     return CheckView(name=name, ok=is_right, detail=found, fix="" if is_right else fix)
 
 
-def check_processor(cpuinfo: Path) -> CheckView:
-    """The default replay class needs AVX2."""
-    if not cpuinfo.exists():
+def check_processor(cpuinfo: Path = CPUINFO) -> CheckView:
+    """The default replay class needs AVX2; with AVX-512 there is a faster one."""
+    is_portable = can_run(PORTABLE, cpuinfo)
+    if is_portable is None:
         detail = f"{platform.machine()}: not known whether it has AVX2"
         return CheckView(name="processor", ok=True, detail=detail)
-    flags = next((line for line in cpuinfo.read_text().splitlines() if line.startswith("flags")), "")
-    has_avx2 = "avx2" in flags.split()
-    fix = "" if has_avx2 else "set train.replay_class: native in job files; only machines alike can then audit"
-    return CheckView(name="processor", ok=has_avx2, detail="AVX2" if has_avx2 else "no AVX2", fix=fix)
+    if not is_portable:
+        fix = "start the site with --replay-class native; only machines alike can then join and audit"
+        return CheckView(name="processor", ok=False, detail="no AVX2", fix=fix)
+    detail = "AVX2"
+    if can_run(AVX512, cpuinfo):
+        detail = "AVX2 and AVX-512: where all machines have both, pouw up --replay-class avx512 trains faster"
+    return CheckView(name="processor", ok=True, detail=detail)
 
 
 def check_memory() -> CheckView:

@@ -17,6 +17,7 @@ from cluster.launch.certificates import issue, keep, remove
 from cluster.launch.lock import site_lock
 from cluster.launch.ports import check_head_address, choose_port
 from cluster.launch.process import DetachedProcess, kill_group, last_lines, spawn_detached, terminate, wait_until
+from cluster.launch.processor import check_can_run
 from cluster.secret_file import load_or_create_token, replace_secret
 from cluster.settings import SiteSettings, WorkerHosts
 from cluster.views import ErrorView
@@ -46,7 +47,8 @@ def start_site(
     `hosts`: the other machines, of which the site's autoscaler brings up those that are on demand.
 
     Raises:
-        UsageError: more supervisors or verifiers than a site can have, or the head's address is not of this machine.
+        UsageError: more supervisors or verifiers than a site can have, the head's address is not of this machine, or
+            its processor cannot run the replay class.
         ConflictError: it is up already, being started or stopped, or a port is taken.
         StartError: it did not come up; the message says why, as far as is known.
     """
@@ -54,6 +56,7 @@ def start_site(
         if count != 1:
             words = f"a site has one {what} for now, not {count}"
             raise UsageError(words, hint=f"leave {what}s out", code=f"{what}s")
+    check_can_run(settings.replay_class)
     home.create()
     with site_lock(home):
         _check_not_up(home)

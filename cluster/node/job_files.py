@@ -26,6 +26,7 @@ from consensus.primitives.encoding import decode
 from consensus.primitives.integers import Digest
 from consensus.records.transactions import JobId, SubmitJob
 from jobs.data.manifest import DatasetManifest, PartName, check_manifest
+from jobs.determinism import configured_class
 from jobs.errors import JobError
 from jobs.layout import decode_layout, optimizer_binding
 from jobs.spec.canonical import parse_spec
@@ -50,7 +51,7 @@ class JobFiles:
 
         Raises:
             UsageError: they contradict each other.
-            ConflictError: segments are missing.
+            ConflictError: segments are missing, or the job asks for another replay class than the site's.
         """
         signed = decode_signed(transaction)
         try:
@@ -64,6 +65,9 @@ class JobFiles:
         said = (message.spec, message.dataset, message.rounds, message.slots, message.audit_ppm)
         if promised != said or storage_terms(parsed) != message.storage:
             raise UsageError("the job's transaction is not about this spec and dataset", code="job-spec")
+        if train.replay_class != configured_class():
+            words = f"the job asks for the replay class {train.replay_class}, this site trains in {configured_class()}"
+            raise ConflictError(words, code="replay-class")
         missing = [ref for part in _PARTS for ref in dataset.part(part) if not self.artifacts.has(ref.digest)]
         if missing:
             raise ConflictError(f"{len(missing)} segments of the dataset have not been uploaded", code="data-missing")

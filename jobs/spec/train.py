@@ -76,7 +76,8 @@ class TrainSpec(Section):
     """Rounds between two checkpoints; default: about 20 in all."""
     stop_when: StopSpec | None = None
     device: Literal["cpu", "cuda"] = "cpu"
-    replay_class: Literal["portable", "native"] = "portable"
+    replay_class: Literal["portable", "avx512", "native"] = "portable"
+    """Left out of a job file: that of the site it is submitted to."""
 
     @property
     def slot_batch(self) -> int:

@@ -43,6 +43,8 @@ from consensus.records.storage import CloseDeal, OpenDeal, Stake, Unstake
 from consensus.records.transactions import CancelJob, SubmitJob, Transfer
 from jobs.data.manifest import PARTS, DatasetManifest
 from jobs.layout import derive_layout, state_digest
+from jobs.spec.canonical import parse_spec
+from jobs.spec.job import JobSpec
 
 _Transaction: TypeAlias = Transfer | CancelJob | Stake | Unstake | OpenDeal | CloseDeal
 CHAIN_ID = Digest(bytes(range(32)))
@@ -157,6 +159,8 @@ class MemorySite:
     """What is sent as every job's weights."""
     last_state_digest: str = STATE_DIGEST
     min_audit_ppm: int = 10_000
+    replay_class: str = "portable"
+    specs: list[JobSpec] = field(default_factory=list)
     lines: tuple[LogLine, ...] = LINES
     ahead_ms: int = 0
     """How far blocks are ahead of where they should be in time."""
@@ -208,7 +212,12 @@ class MemorySite:
         return ScaleView(desired=desired, running=1)
 
     async def chain_facts(self) -> ChainFacts:
-        return ChainFacts(chain_id=CHAIN_ID.hex(), min_audit_ppm=self.min_audit_ppm, supervisors=("ef" * 32,))
+        return ChainFacts(
+            chain_id=CHAIN_ID.hex(),
+            replay_class=self.replay_class,
+            min_audit_ppm=self.min_audit_ppm,
+            supervisors=("ef" * 32,),
+        )
 
     async def account(self, address: str) -> AccountView:
         balance = self.balances.get(address, Credits(0))
@@ -268,6 +277,7 @@ class MemorySite:
             for segment in manifest.part(part):
                 if segment.digest.hex() not in self.artifacts:
                     raise ConflictError("a segment is missing", code="segment")
+        self.specs.append(parse_spec(submission.spec))
         self._count(signed, job.sequence)
         self._pay(signed, job.reward + (job.storage.escrow if job.storage else 0))
         view = JobView(job_id=signed.digest.hex(), name=job.name, state="queued", round=0, rounds=job.rounds)

@@ -1,7 +1,10 @@
-"""Tables that a user has: written as CSV, Parquet and NPZ, trained through the command line."""
+"""Tables that a user has: written as CSV, Parquet and NPZ, trained through the command line.
+
+The site trains in the fastest class of this machine; that the default works, the other modules show.
+"""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +13,9 @@ import pyarrow.csv
 import pyarrow.parquet
 import pytest
 
-from tests.kit.real_site import RealSite
+from cluster.launch.processor import can_run
+from jobs.determinism import AVX512, PORTABLE
+from tests.kit.real_site import RealSite, running_site
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
@@ -22,6 +27,15 @@ train: {{loss: {loss}, batch_size: 64, slots: 2, optimizer: {{name: adamw, lr: 0
 verify: {{sample: 0.05}}
 reward: 5
 """
+
+
+WIDEST = AVX512 if can_run(AVX512) else PORTABLE
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealSite]:
+    with running_site(tmp_path_factory.mktemp("home") / "h", miners=2, replay_class=WIDEST) as running:
+        yield running
 
 
 def make_table() -> dict[str, np.ndarray]:
@@ -71,3 +85,14 @@ def test_regression_on_a_table(site: RealSite, tmp_path: Path) -> None:
     view = json.loads(site.pouw("submit", str(job), "--wait", "--json").stdout)
     assert view["state"] == "completed"
     assert view["metrics"]["test_rmse"] < 0.7
+
+
+def test_a_job_is_of_the_sites_class(site: RealSite, tmp_path: Path) -> None:
+    job = tmp_path / "job.yaml"
+    job.write_text(JOB.format(kind="class", file=write_csv(tmp_path), more="", loss="cross_entropy"))
+    view = json.loads(site.pouw("submit", str(job), "--wait", "--json").stdout)
+    audit = json.loads(site.pouw("audit", view["job_id"], "--sample", "1", "--json").stdout)
+    assert (audit["match"], audit["inconclusive"]) == (120, 0)
+    job.write_text(job.read_text().replace("slots: 2", "slots: 2, replay_class: native"))
+    refused = site.pouw("submit", str(job), "--json")
+    assert (refused.returncode, json.loads(refused.stdout)["code"]) == (1, "replay-class")

@@ -7,11 +7,14 @@ from pathlib import Path
 import pytest
 import torch
 
+from cluster.launch.processor import can_run
 from jobs.determinism import (
+    AVX512,
     NATIVE,
     PORTABLE,
     activate,
     configure,
+    configured_class,
     configured_threads,
     describe,
     environment,
@@ -87,6 +90,34 @@ def test_a_process_that_is_not_portable_says_so(monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(DeterminismError, match="MKL_CBWR"):
         describe(study.program)
     assert describe(make_study(MLP, DIGITS, replay_class=NATIVE).program).digest != native.digest
+
+
+def test_a_process_knows_its_class(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert configured_class() == PORTABLE
+    for name, value in environment(AVX512).items():
+        monkeypatch.setenv(name, value)
+    assert configured_class() == AVX512
+    monkeypatch.delenv("MKL_CBWR")
+    assert configured_class() == NATIVE
+
+
+def test_kernels_that_the_processor_lacks_are_no_class(monkeypatch: pytest.MonkeyPatch) -> None:
+    study = make_study(MLP, DIGITS, replay_class=AVX512)
+    with pytest.raises(DeterminismError, match="without ATEN_CPU_CAPABILITY"):
+        describe(study.program)
+    for name, value in environment(AVX512).items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(DeterminismError, match="needs a processor with it"):
+        describe(study.program)
+
+
+@pytest.mark.skipif(not can_run(AVX512), reason="this processor has no AVX-512")
+def test_the_wide_class_is_another_one() -> None:
+    script = "from jobs.machine import describe_machine\nfound = describe_machine('avx512')\n"
+    script += "print(found.capability, found.self_test.hex())"
+    capability, digest = run_python(script, environment(AVX512)).split()
+    assert capability == "AVX512"
+    assert digest != self_test().hex()
 
 
 def test_self_test_gives_one_digest() -> None:

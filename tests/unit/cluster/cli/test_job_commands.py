@@ -137,6 +137,25 @@ def test_a_job_that_lets_too_little_be_audited_is_refused_before_the_upload(
     assert site.uploads == 0
 
 
+@pytest.mark.parametrize("named", ["", "replay_class: avx512, "])
+def test_a_job_is_of_the_sites_replay_class(
+    pouw: Pouw, site: MemorySite, payer: str, job_file: Path, named: str
+) -> None:
+    site.replay_class = "avx512"
+    job_file.write_text(JOB_FILE.replace("batch_size: ", f"{named}batch_size: "))
+    assert pouw("submit", job_file).code == 0
+    assert [spec.train.replay_class for spec in site.specs] == ["avx512"]
+
+
+def test_a_job_of_another_replay_class_is_refused_before_the_upload(
+    pouw: Pouw, site: MemorySite, payer: str, job_file: Path
+) -> None:
+    job_file.write_text(JOB_FILE.replace("batch_size: ", "replay_class: avx512, batch_size: "))
+    outcome = pouw("submit", job_file, "--json")
+    assert (outcome.code, outcome.error_code) == (ExitCode.FAILED, "replay-class")
+    assert site.uploads == 0
+
+
 def test_submitting_without_a_site_exits_3(pouw: Pouw, home: HomeLayout, job_file: Path) -> None:
     outcome = pouw("submit", job_file, "--json")
     assert (outcome.code, outcome.error_code) == (ExitCode.UNREACHABLE, "not-up")

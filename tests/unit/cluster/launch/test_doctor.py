@@ -50,11 +50,20 @@ def test_only_the_pinned_version_will_do(version: str | None, ok: bool) -> None:
     assert check.fix == ("" if ok else "pip install torch==2.13.0")
 
 
-@pytest.mark.parametrize(("flags", "ok"), [("flags\t: sse avx2 fma", True), ("flags\t: sse avx", False)])
-def test_the_portable_class_needs_avx2(tmp_path: Path, flags: str, ok: bool) -> None:
-    (tmp_path / "cpuinfo").write_text(f"vendor_id\t: X\n{flags}\n")
+@pytest.mark.parametrize(
+    ("flags", "ok", "tells"),
+    [
+        ("sse avx2 fma", True, "AVX2"),
+        ("sse avx", False, "no AVX2"),
+        ("avx2 avx512f avx512cd avx512bw avx512dq avx512vl", True, "avx512 trains faster"),
+        ("avx2 avx512f avx512cd avx512bw avx512dq", True, "AVX2"),
+    ],
+)
+def test_the_portable_class_needs_avx2(tmp_path: Path, flags: str, ok: bool, tells: str) -> None:
+    (tmp_path / "cpuinfo").write_text(f"vendor_id\t: X\nflags\t: {flags}\n")
     check = doctor.check_processor(tmp_path / "cpuinfo")
     assert (check.ok, bool(check.fix)) == (ok, not ok)
+    assert check.detail.endswith(tells)
 
 
 def test_a_clock_before_this_program_is_wrong() -> None:
