@@ -15,8 +15,11 @@ from cluster.wallet.keystore import client_keystore, site_keystore
 from cluster.wallet.names import CLIENT_KEY
 from consensus.chain.genesis import genesis_state
 from consensus.crypto.keys import Signer
+from consensus.ledger.entries import JobStatus
+from consensus.ledger.state import LedgerState
 from consensus.primitives.integers import Digest, TimeMs
 from consensus.records.genesis import Genesis
+from jobs.spec.canonical import parse_spec
 from storage.artifacts import ArtifactStore
 from storage.chain_store import ChainStore
 from storage.deal_store import DealStore
@@ -59,17 +62,19 @@ def create_chain(home: HomeLayout, settings: SiteSettings) -> Genesis:
     """The genesis of a home's chain; the first time, a new chain with its supervisor and the operator's account.
 
     Raises:
-        ConflictError: the chain that is there was started with another beacon than the settings ask for.
+        ConflictError: the chain that is there was started with another beacon than the settings ask for, or a job of
+            it that has not ended trains in another replay class.
         StorageError: the database is damaged, locked by another process, or the disk is full.
     """
     supervisor = site_keystore(home).load_or_create(SUPERVISOR_KEY)
     client = client_keystore(home).load_or_create(CLIENT_KEY)
-    with closing(LmdbStore.open(home.chain)) as store:
+    with closing(LmdbStore.open(home.chain)) as store, closing(ArtifactStore.open(home.artifacts)) as artifacts:
         chain = ChainStore(store)
         if not chain.is_created():
             genesis = site_genesis(settings, supervisor.public_key, client.public_key, wall_clock_ms())
             chain.create(genesis, genesis_state(genesis).entries())
         genesis = chain.load_genesis()
+        _check_replay_class(chain, artifacts, settings.replay_class)
     wanted = None if settings.beacon is None else Digest(bytes.fromhex(settings.beacon))
     if wanted is not None and genesis.start_beacon != wanted:
         raise ConflictError(
@@ -78,6 +83,21 @@ def create_chain(home: HomeLayout, settings: SiteSettings) -> Genesis:
             code="beacon",
         )
     return genesis
+
+
+def _check_replay_class(chain: ChainStore, artifacts: ArtifactStore, replay_class: str) -> None:
+    """A job of another class could not go on, and would be ended for that."""
+    _, entries = chain.load_ledger()
+    for account in LedgerState.from_entries(entries).jobs.values():
+        if account.status not in (JobStatus.QUEUED, JobStatus.RUNNING):
+            continue
+        named = parse_spec(artifacts.load_artifact(account.spec)).train.replay_class
+        if named != replay_class:
+            raise ConflictError(
+                f"job {account.name} has not ended and trains in the replay class {named}, not in {replay_class}",
+                hint=f"start the site with: pouw up --replay-class {named}",
+                code="replay-class",
+            )
 
 
 def open_supervisor(home: HomeLayout) -> SupervisorParts:

@@ -5,6 +5,7 @@ The site trains in the fastest class of this machine; that the default works, th
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import pyarrow.csv
 import pyarrow.parquet
 import pytest
 
+from cluster.client.connection import connect
 from cluster.launch.processor import can_run
 from jobs.determinism import AVX512, PORTABLE
 from tests.kit.real_site import RealSite, running_site
@@ -96,3 +98,19 @@ def test_a_job_is_of_the_sites_class(site: RealSite, tmp_path: Path) -> None:
     job.write_text(job.read_text().replace("slots: 2", "slots: 2, replay_class: native"))
     refused = site.pouw("submit", str(job), "--json")
     assert (refused.returncode, json.loads(refused.stdout)["code"]) == (1, "replay-class")
+
+
+def test_a_site_with_an_unfinished_job_starts_in_its_class_only(site: RealSite, tmp_path: Path) -> None:
+    job = tmp_path / "job.yaml"
+    job.write_text(
+        JOB.format(kind="long", file=write_csv(tmp_path), more="", loss="cross_entropy").replace("60", "9000")
+    )
+    view = json.loads(site.pouw("submit", str(job), "--json").stdout)
+    site.wait_for_round(view["job_id"], 3)
+    site.pouw("down")
+    refused = site.pouw("up", "--port", "0", "--replay-class", "native", "--json")
+    assert (refused.returncode, json.loads(refused.stdout)["code"]) == (1, "replay-class")
+    again = site.pouw("up", "--port", "0", "--replay-class", WIDEST, "--json")
+    assert again.returncode == 0, again.stdout + again.stderr
+    site = replace(site, client=connect(site.home, {}))
+    site.wait_for_round(view["job_id"], 5)
