@@ -102,8 +102,7 @@ class RayPorts:
             raise MinerGoneError(miner.hex())
         report_ref, update_ref = handle.run_slot.remote(assignment, state)
         try:
-            report = await report_ref
-            update = await update_ref
+            report, update = await asyncio.gather(report_ref, update_ref)
         except ray.exceptions.RayTaskError as error:
             cause = cause_of(error)
             if isinstance(cause, TrainingDivergedError):

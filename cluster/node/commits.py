@@ -37,8 +37,12 @@ class CommitQueue:
         return self._queue.full()
 
     async def put(self, commit: bytes, reports: tuple[bytes, ...]) -> None:
-        """Queue one round; waits while too many are queued."""
-        await self._with_sender(self._queue.put((commit, reports)))
+        """Queue one round; waits while too many are queued, and otherwise lets nobody else run."""
+        if self._queue.full():
+            await self._with_sender(self._queue.put((commit, reports)))
+        else:
+            self.check()
+            self._queue.put_nowait((commit, reports))
 
     def check(self) -> None:
         """Raises what ended the sending task, if something did."""
@@ -69,6 +73,7 @@ class CommitQueue:
     async def _send(self) -> None:
         while True:
             commit, reports = await self._queue.get()
+            await asyncio.sleep(0)  # the slots of the next round are handed out first
             try:
                 if self.refused is None:
                     self.progress = await self._ports.commit_round(commit, reports)

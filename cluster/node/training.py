@@ -111,7 +111,7 @@ class ProgramTrainer:
 
     def digest(self, update: FlatState) -> Digest:
         """The digest of an update."""
-        return state_digest(bytes_of(update), self.layout)
+        return self._applier.digest(update)
 
     def checkpoint(self, round_number: int) -> Checkpoint:
         """The present state; the arrays are the trainer's own."""

@@ -1,9 +1,13 @@
 """Work over a buffer chunk by chunk, on a few threads. Which thread takes which chunk never changes a bit.
 
 The chunks are those of the bulk digest (256 KiB): small enough to stay in a core's cache while several passes go over.
-Torch and the hash function release the interpreter lock, so Python threads are enough.
+Torch and the hash function release the interpreter lock, so Python threads are enough. While they share work, the
+caller stays on its core and the others keep off it: Linux wakes a thread where the thread that woke it runs, so that
+handing the interpreter lock to and fro would hold both on one core, in turns, with the next one idle.
 """
 
+import ctypes
+import os
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,6 +20,8 @@ from jobs.layout import FLOAT_BYTES
 from jobs.training.memory import FloatArray, bytes_of
 
 CHUNK_FLOATS: Final = CHUNK_BYTES // FLOAT_BYTES
+
+_C: Final = ctypes.CDLL(None)
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
@@ -38,15 +44,19 @@ class ChunkPool:
 
     def for_each(self, count: int, work: Callable[[int, int], None]) -> None:
         """Call `work(worker, chunk)` for every chunk below `count`; `worker` is below `threads`, for scratch memory."""
-        waiting = deque(range(count))
-        helpers = [
-            self._executor.submit(_drain, waiting, worker, work) for worker in range(1, min(self.threads, count))
-        ]
+        waiting, cores, helpers = deque(range(count)), os.sched_getaffinity(0), min(self.threads, count) - 1
+        if not helpers or len(cores) == 1:
+            _drain(waiting, 0, work)
+            return
+        core = _C.sched_getcpu()
+        os.sched_setaffinity(0, {core})
+        helping = [self._executor.submit(_help, cores - {core}, waiting, 1 + n, work) for n in range(helpers)]
         try:
             _drain(waiting, 0, work)
         finally:
             waiting.clear()
-            for helper in helpers:
+            os.sched_setaffinity(0, cores)
+            for helper in helping:
                 helper.result()
 
     def leaf_digests(self, array: FloatArray) -> list[Digest]:
@@ -58,6 +68,11 @@ class ChunkPool:
 
         self.for_each(len(leaves), hash_chunk)
         return leaves
+
+
+def _help(cores: set[int], waiting: deque[int], worker: int, work: Callable[[int, int], None]) -> None:
+    os.sched_setaffinity(0, cores)
+    _drain(waiting, worker, work)
 
 
 def _drain(waiting: deque[int], worker: int, work: Callable[[int, int], None]) -> None:

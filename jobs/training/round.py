@@ -92,6 +92,10 @@ class RoundApplier:
             optimizer_digest=self._optimizer_digest(buffers.optimizer_out) if digest_optimizer else None,
         )
 
+    def digest(self, update: FloatArray) -> Digest:
+        """The digest of an update, as its miner signs it. May run beside another one."""
+        return self._root(self._pool.leaf_digests(update))
+
     def _buffers(
         self,
         state: FloatArray | memoryview,
