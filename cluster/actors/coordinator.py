@@ -45,7 +45,9 @@ from jobs.errors import JobError, TrainingDivergedError
 from jobs.program import JobProgram
 
 _RETRY_S: Final = 0.5
-_THREADS: Final = 2
+_MOST_THREADS: Final = 4
+"""For the end of a round, while miners wait. Half of the cores at most: on two, whatever else the site does takes the
+other one then, and would take it from training later."""
 
 _log = logging.getLogger("pouw.coordinator")
 
@@ -217,7 +219,8 @@ class Coordinator:
         progress: JobProgress = await supervisor.progress.remote(self._job)
         if progress.state is None:  # a job that has run before fitted
             await asyncio.to_thread(_check_memory, program)
-        trainer = await asyncio.to_thread(ProgramTrainer, program, threads=_THREADS)
+        threads = max(1, min(_MOST_THREADS, (os.cpu_count() or 1) // 2))
+        trainer = await asyncio.to_thread(ProgramTrainer, program, threads=threads)
         await verifier_ready
         replay_class = await require_actor(VERIFIER).replay_class.remote(self._job)
         self._ports = RayPorts(job=self._job, layout=encode(trainer.layout))

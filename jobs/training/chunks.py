@@ -1,9 +1,9 @@
 """Work over a buffer chunk by chunk, on a few threads. Which thread takes which chunk never changes a bit.
 
 The chunks are those of the bulk digest (256 KiB): small enough to stay in a core's cache while several passes go over.
-Torch and the hash function release the interpreter lock, so Python threads are enough. While they share work, the
-caller stays on its core and the others keep off it: Linux wakes a thread where the thread that woke it runs, so that
-handing the interpreter lock to and fro would hold both on one core, in turns, with the next one idle.
+Torch and the hash function release the interpreter lock, so Python threads are enough. While they share work, each
+stays on a core of its own: Linux wakes a thread where the thread that woke it runs, so that handing the interpreter
+lock to and fro would hold all on one core, in turns, with the next one idle.
 """
 
 import ctypes
@@ -50,7 +50,11 @@ class ChunkPool:
             return
         core = _C.sched_getcpu()
         os.sched_setaffinity(0, {core})
-        helping = [self._executor.submit(_help, cores - {core}, waiting, 1 + n, work) for n in range(helpers)]
+        others = sorted(cores - {core})
+        helping = [
+            self._executor.submit(_help, others[number % len(others)], waiting, 1 + number, work)
+            for number in range(helpers)
+        ]
         try:
             _drain(waiting, 0, work)
         finally:
@@ -70,8 +74,8 @@ class ChunkPool:
         return leaves
 
 
-def _help(cores: set[int], waiting: deque[int], worker: int, work: Callable[[int, int], None]) -> None:
-    os.sched_setaffinity(0, cores)
+def _help(core: int, waiting: deque[int], worker: int, work: Callable[[int, int], None]) -> None:
+    os.sched_setaffinity(0, {core})
     _drain(waiting, worker, work)
 
 
