@@ -156,8 +156,8 @@ class SiteCare:
         if not self._has_adopted:
             self._adopt()
         supervisor = require_actor(SUPERVISOR)
-        jobs: tuple[JobView, ...] = await supervisor.jobs.remote()
-        self._note_excluded(await supervisor.excluded.remote())
+        jobs, excluded = await supervisor.news.remote()
+        self._note_excluded(excluded)
         await self.jobs.tend_coordinators(jobs, self.miners)
         self._watch_roles()
         await self._tend_membership()

@@ -58,7 +58,7 @@ from storage.errors import StorageError
 _DUTY_S: Final = 0.1
 _RETRY_S: Final = 0.3
 _START_TIMEOUT_S: Final = 60.0
-_TEMPLATE_S: Final = 1.0
+_TEMPLATE_S: Final = 2.0
 """A template is renewed this often, for the transactions that came since."""
 _PATIENCE: Final = 20
 
@@ -372,9 +372,9 @@ class Supervisor(StorageFront):
         views = [job_view(self._node, job, account) for job, account in ordered_jobs(self._node)]
         return tuple(self._files.with_limits(view) for view in views)
 
-    async def excluded(self) -> tuple[bytes, ...]:
-        """Keys of miners that were caught."""
-        return self._node.excluded
+    async def news(self) -> tuple[tuple[JobView, ...], tuple[bytes, ...]]:
+        """What the gateway looks at again and again, in one call: all jobs, and the keys of miners that were caught."""
+        return await self.jobs(), self._node.excluded
 
     async def account(self, address: bytes) -> AccountView:
         """One account."""

@@ -92,10 +92,11 @@ def choose_config(home: HomeLayout, settings: SiteSettings, folder: Path) -> Pat
 def replace_monitors(autoscaler: Path | None) -> None:
     """End the watchers that Ray has started in this process and a site has no use for; start the autoscaler, if any.
 
-    Ray starts a log monitor, which copies the logs of workers to drivers, and a monitor of nodes that only looks on; it
-    has no public call to do without them, or to give the latter a configuration.
+    Ray starts a log monitor, which copies the logs of workers to drivers, a dashboard that serves nobody, and a monitor
+    of nodes that only looks on; it has no public call to do without them, or to give the last a configuration.
     """
     _node().kill_log_monitor(check_alive=False)
+    _node().kill_dashboard(check_alive=False)
     if autoscaler is None:
         _node().kill_monitor(check_alive=False)
     else:
