@@ -41,7 +41,7 @@ _VERIFIER: Final = Patience(silent_s=10.0, dead_s=30.0)
 """It runs only where nothing else does, so on a busy machine it answers late."""
 _DRAWN_BYTES: Final = 32
 _CARE_S: Final = 0.2
-_SETTLED_CARE_S: Final = 1.0
+_SETTLED_CARE_S: Final = 2.0
 
 _log = logging.getLogger("pouw.gateway")
 
@@ -139,8 +139,12 @@ class SiteCare:
         ]
         return [*coordinators, *miners, *self.storage.processes()]
 
+    def look_soon(self) -> None:
+        """Somebody asked for something: the next turn comes at once."""
+        self._changed.set()
+
     async def wait(self) -> None:
-        """Until it is time for another turn: at once when a miner comes or goes."""
+        """Until it is time for another turn: at once when a miner comes or goes, or somebody asks for something."""
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._changed.wait(), _SETTLED_CARE_S if self._is_settled else _CARE_S)
         self._changed.clear()

@@ -172,6 +172,7 @@ class Gateway:
         await asyncio.to_thread(self._care.check_scale, desired)
         self._remember(miners=desired)
         self._care.scale(desired)
+        self._care.look_soon()
         return self._care.scale_view()
 
     async def chain_facts(self) -> ChainFacts:
@@ -191,7 +192,9 @@ class Gateway:
 
     async def send_transaction(self, data: bytes) -> TransactionView:
         """Hand in a signed transaction."""
-        return TransactionView(transaction=(await _ask("submit", data)).hex())
+        view = TransactionView(transaction=(await _ask("submit", data)).hex())
+        self._care.look_soon()
+        return view
 
     async def has_artifact(self, digest: str) -> bool:
         """Whether bytes are here already."""
@@ -204,6 +207,7 @@ class Gateway:
     async def submit_job(self, submission: Submission) -> JobView:
         """Take up a job."""
         view: JobView = await _ask("submit_job", submission.transaction, submission.spec, submission.manifest)
+        self._care.look_soon()
         return view
 
     async def weights_info(self, job: str) -> WeightsInfo:

@@ -56,11 +56,11 @@ class JobCare:
 
     @property
     def is_settled(self) -> bool:
-        """Whether every coordinator runs and no miner is on its way."""
+        """Whether every coordinator runs, of the jobs there are, and no miner is on its way."""
         are_running = all(status.is_ready for status in self.statuses.values())
         have_answered = self._seen == self.coordinators.keys()
         is_placed = not self._joining and self._moves == Moves()
-        return bool(self.coordinators) and are_running and have_answered and is_placed
+        return are_running and have_answered and is_placed
 
     def reason(self, job: JobView) -> str:
         """Why a job waits for its turn or for miners, in words."""
