@@ -19,7 +19,6 @@ from consensus.ledger.entries import JobStatus
 from consensus.ledger.state import LedgerState
 from consensus.primitives.integers import Digest, TimeMs
 from consensus.records.genesis import Genesis
-from jobs.spec.canonical import parse_spec
 from storage.artifacts import ArtifactStore
 from storage.chain_store import ChainStore
 from storage.deal_store import DealStore
@@ -87,6 +86,8 @@ def create_chain(home: HomeLayout, settings: SiteSettings) -> Genesis:
 
 def _check_replay_class(chain: ChainStore, artifacts: ArtifactStore, replay_class: str) -> None:
     """A job of another class could not go on, and would be ended for that."""
+    from jobs.spec.canonical import parse_spec  # loads pydantic, which the host of a site needs for nothing else
+
     _, entries = chain.load_ledger()
     for account in LedgerState.from_entries(entries).jobs.values():
         if account.status not in (JobStatus.QUEUED, JobStatus.RUNNING):

@@ -52,7 +52,7 @@ class ChunkPool:
         os.sched_setaffinity(0, {core})
         others = sorted(cores - {core})
         helping = [
-            self._executor.submit(_help, others[number % len(others)], waiting, 1 + number, work)
+            self._executor.submit(_help, {others[number % len(others)]}, waiting, 1 + number, work)
             for number in range(helpers)
         ]
         try:
@@ -74,9 +74,13 @@ class ChunkPool:
         return leaves
 
 
-def _help(core: int, waiting: deque[int], worker: int, work: Callable[[int, int], None]) -> None:
-    os.sched_setaffinity(0, {core})
-    _drain(waiting, worker, work)
+def _help(core: set[int], waiting: deque[int], worker: int, work: Callable[[int, int], None]) -> None:
+    cores = os.sched_getaffinity(os.getpid())  # of the main thread: this one may have begun on its caller's core
+    os.sched_setaffinity(0, core)
+    try:
+        _drain(waiting, worker, work)
+    finally:
+        os.sched_setaffinity(0, cores)
 
 
 def _drain(waiting: deque[int], worker: int, work: Callable[[int, int], None]) -> None:
