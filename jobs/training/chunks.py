@@ -52,7 +52,7 @@ class ChunkPool:
         os.sched_setaffinity(0, {core})
         others = sorted(cores - {core})
         helping = [
-            self._executor.submit(_help, {others[number % len(others)]}, waiting, 1 + number, work)
+            self._executor.submit(_help, {others[number % len(others)]}, cores, waiting, 1 + number, work)
             for number in range(helpers)
         ]
         try:
@@ -74,8 +74,8 @@ class ChunkPool:
         return leaves
 
 
-def _help(core: set[int], waiting: deque[int], worker: int, work: Callable[[int, int], None]) -> None:
-    cores = os.sched_getaffinity(os.getpid())  # of the main thread: this one may have begun on its caller's core
+def _help(core: set[int], cores: set[int], waiting: deque[int], worker: int, work: Callable[[int, int], None]) -> None:
+    """Work on one core, and go back to all of them."""
     os.sched_setaffinity(0, core)
     try:
         _drain(waiting, worker, work)
