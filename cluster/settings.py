@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, get_args, get_origin
 
 import msgspec
 
@@ -132,7 +132,13 @@ def _convert(values: Mapping[str, JsonValue]) -> SiteSettings:
         return msgspec.convert(values, type=SiteSettings)
     except msgspec.ValidationError as error:
         key, what = split_mistake(error)
-        raise UsageError(f"{key}: {what}" if key else what, code="settings") from error
+        raise UsageError(f"{key}: {what}" if key else what, hint=_choices(key), code="settings") from error
+
+
+def _choices(key: str) -> str:
+    """What a setting of few values may be; empty for others."""
+    kind = next((field.type for field in msgspec.structs.fields(SiteSettings) if field.name == key), None)
+    return f"use one of: {', '.join(get_args(kind))}" if get_origin(kind) is Literal else ""
 
 
 def split_mistake(error: msgspec.ValidationError) -> tuple[str, str]:

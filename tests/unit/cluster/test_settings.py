@@ -118,3 +118,9 @@ def test_a_cloud_is_left_to_rays_launcher(tmp_path: Path) -> None:
 def test_a_missing_file_is_not_found(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError):
         load_cluster_file(tmp_path / "none.yaml")
+
+
+def test_a_value_that_is_none_of_few_is_told_which_there_are() -> None:
+    with pytest.raises(UsageError, match="quantum") as caught:
+        replace_settings(SiteSettings(), {"replay_class": "quantum"})
+    assert caught.value.hint == "use one of: portable, avx512, native"
