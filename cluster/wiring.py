@@ -15,8 +15,7 @@ from cluster.wallet.keystore import client_keystore, site_keystore
 from cluster.wallet.names import CLIENT_KEY
 from consensus.chain.genesis import genesis_state
 from consensus.crypto.keys import Signer
-from consensus.ledger.entries import JobStatus
-from consensus.ledger.state import LedgerState
+from consensus.ledger.entries import JobAccount, JobStatus, decode_entry
 from consensus.primitives.integers import Digest, TimeMs
 from consensus.records.genesis import Genesis
 from storage.artifacts import ArtifactStore
@@ -86,12 +85,14 @@ def create_chain(home: HomeLayout, settings: SiteSettings) -> Genesis:
 
 def _check_replay_class(chain: ChainStore, artifacts: ArtifactStore, replay_class: str) -> None:
     """A job of another class could not go on, and would be ended for that."""
+    _, entries = chain.load_ledger()
+    accounts = [account for key, value in entries if isinstance(account := decode_entry(key, value), JobAccount)]
+    unfinished = [account for account in accounts if account.status in (JobStatus.QUEUED, JobStatus.RUNNING)]
+    if not unfinished:
+        return
     from jobs.spec.canonical import parse_spec  # loads pydantic, which the host of a site needs for nothing else
 
-    _, entries = chain.load_ledger()
-    for account in LedgerState.from_entries(entries).jobs.values():
-        if account.status not in (JobStatus.QUEUED, JobStatus.RUNNING):
-            continue
+    for account in unfinished:
         named = parse_spec(artifacts.load_artifact(account.spec)).train.replay_class
         if named != replay_class:
             raise ConflictError(

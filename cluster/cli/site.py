@@ -45,8 +45,13 @@ def up(  # noqa: PLR0917 - options of a command are parameters
     from cluster.settings import replace_settings
 
     asked = load_cluster_file(file) if file else ClusterFile()
-    given = {"miners": miners, "supervisors": supervisors, "port": port, "beacon": beacon}
-    given["replay_class"] = replay_class
+    given = {
+        "miners": miners,
+        "supervisors": supervisors,
+        "port": port,
+        "beacon": beacon,
+        "replay_class": replay_class,
+    }
     chosen, home = replace_settings(asked.settings, given), home_from_environment()
     with open_display(as_json) as display:
         site = start_fleet(home, chosen, asked.workers, ask_to_stop(home), waiting(display, "starting the site"))
