@@ -4,19 +4,19 @@ Measured on two Ray actors of one private cluster, with GPTs of 43 and of 14 mil
 
  - plain: own parameters and gradients, forward and backward, nothing else (`plain_training`)
  - miner: the real `Miner` actor, one local step a slot. It reads the state in Ray's object store, trains on it in
-   place, hashes it, signs its report and leaves its update in the object store, for several slots with a new state each
+   place, hashes it, signs its report and leaves its update in memory that it shares with its coordinator, for several
+   slots with a new state each
 
 Taken of each: the peak of the process's private memory (RssAnon, from /proc every few milliseconds) while it trains.
 Libraries, threads and what allocators hold back differ between the two and outweigh a small model, so no process's size
 is used as it is: what counts is how much more it needs for the large network than for the small one, over how much
 larger the state is. What does not grow with the model cancels out.
 
-Pieces of the object store that are there because of the miner are added. They are not read off the process's RSS: Linux
-counts a shared page for every process that touched it, long after the store has given it to another object. They are
-known: the state while it trains, the state and the update's copy when it hands over. So a miner's need is the larger of
+Shared memory that is there because of the miner is added. It is not read off the process's RSS: Linux counts a shared
+page for every process that touched it, long after the object store has given it to another object. It is known: the
+state in the object store and the one buffer for updates, as the benchmark checks. So a miner's need is
 
-    private peak + 1 state                 while it trains
-    private memory at its return + 2       when it hands its update over
+    the larger of its private peak and its private memory when it returns, + 2 states
 
 and the share is that less plain training's. 0: no memory beyond parameters, gradients and activations, although the
 state is being kept for others too. 1: a full copy of the model more.
@@ -37,8 +37,10 @@ from benchmarks.child import Results, Value
 from benchmarks.local_job import CHAIN_ID, LocalJob
 from benchmarks.workloads import Workload, one_sequence_job
 from cluster.actors.miner import Miner
+from cluster.actors.nodes import own_node
 from cluster.actors.remote import spawn
 from cluster.config import HOME_VARIABLE, HomeLayout
+from cluster.node.shared_updates import UpdatePlace, read_update
 from cluster.wallet.keystore import site_keystore
 from consensus.primitives.integers import PublicKey
 
@@ -79,8 +81,8 @@ def measure(arguments: Mapping[str, Value]) -> Results:
     training = (large.training - small.training) / growth
     returning = (large.returning - small.returning) / growth
     return {
-        "miner_extra_bytes_share": max(training + 1, returning + 2) - plain,
-        "miner_extra_bytes_share.while_training": training + 1 - plain,
+        "miner_extra_bytes_share": max(training, returning) + 2 - plain,
+        "miner_extra_bytes_share.while_training": training + 2 - plain,
         "miner_extra_bytes_share.handing_over": returning + 2 - plain,
         "miner_extra_bytes_share.plain_states": plain,
         "miner_extra_bytes_share.miner_private_states": training,
@@ -115,22 +117,30 @@ def _measure_miner(job: LocalJob, home: Path, slots: int) -> tuple[int, int]:
     public_key = site_keystore(layout).load_or_create(name).public_key
     options = {**Miner.OPTIONS, "runtime_env": {"env_vars": {HOME_VARIABLE: str(home)}}}
     miner = spawn(WatchedMiner, name, options=options, chain_id=CHAIN_ID, params=job.params)
-    ray.get(miner.prepare.remote(job.opening, job.segments("train")))
+    taken: int = ray.get(miner.prepare.remote(job.opening, job.segments("train"), own_node()))
+    places: set[int] = set()
     with _peak_of(ray.get(miner.pid.remote())) as peak:
         for number in range(slots):
-            _run_slot(job, miner, public_key, number)
+            place = _run_slot(job, miner, public_key, number, taken)
+            taken = place.number
+            places.add(place.descriptor)
+    if len(places) != 1:
+        raise RuntimeError(f"the miner kept {len(places)} buffers for updates")
     returning: int = ray.get(miner.largest_at_return.remote())
     ray.kill(miner)
     return peak[0], returning
 
 
-def _run_slot(job: LocalJob, miner: Any, public_key: PublicKey, number: int) -> None:
-    """A state that the miner has not seen, then a slot on it."""
+def _run_slot(job: LocalJob, miner: Any, public_key: PublicKey, number: int, taken: int) -> UpdatePlace:
+    """A state that the miner has not seen, then a slot on it, whose update is read."""
     state = job.start_state()
     state[: job.parameters] += number * 1e-3
     message = job.assignment(public_key, job.digest_of(state), number)
-    report, _update = miner.run_slot.remote(message, ray.put(state))
-    ray.get(report)
+    place: UpdatePlace
+    _, place = ray.get(miner.run_slot.remote(message, ray.put(state), taken))
+    if read_update(place).size != state.size:
+        raise RuntimeError("the update has another size than the state")
+    return place
 
 
 class PlainActor:
@@ -168,10 +178,9 @@ class WatchedMiner(Miner):
         """The process id."""
         return os.getpid()
 
-    @ray.method(num_returns=2)  # type: ignore[untyped-decorator]  # ray has no types
-    def run_slot(self, assignment: bytes, state: Any) -> tuple[bytes, Any]:
+    def run_slot(self, assignment: bytes, state: Any, taken: int | None) -> tuple[bytes, Any]:
         """As the miner does it."""
-        returned: tuple[bytes, Any] = Miner.run_slot(self, assignment, state)
+        returned = Miner.run_slot(self, assignment, state, taken)
         self._largest_at_return = max(self._largest_at_return, private_bytes(os.getpid()))
         return returned
 

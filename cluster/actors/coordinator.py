@@ -16,6 +16,7 @@ import ray
 from cluster.actors.loading import lasting
 from cluster.actors.meters import RayMeters
 from cluster.actors.names import SUPERVISOR, VERIFIER
+from cluster.actors.nodes import own_node
 from cluster.actors.remote import Handle, cause_of, require_actor
 from cluster.actors.vigil import Heart
 from cluster.config import HomeLayout
@@ -34,6 +35,7 @@ from cluster.node.ports import (
     StateHandle,
 )
 from cluster.node.round_journal import FileJournal
+from cluster.node.shared_updates import UpdateLostError, UpdatePlace, read_update
 from cluster.node.training import ProgramTrainer, job_program
 from cluster.wallet.keystore import site_keystore
 from consensus.errors import ConsensusError
@@ -94,17 +96,25 @@ class RayPorts:
     job: bytes
     layout: bytes
     miners: dict[MinerId, Handle] = field(default_factory=dict)
+    taken: dict[MinerId, int] = field(default_factory=dict)
+    """Of miners that share memory with this process: the number of the latest update that was taken from each."""
 
     def publish(self, state: FlatState) -> StateHandle:
         return StateHandle(ray.put(state))
+
+    def take_on(self, miner: MinerId, handle: Handle, latest: int | None) -> None:
+        """A miner may be asked for slots. `latest`: of its updates in memory shared with this process, if any."""
+        self.miners[miner] = handle
+        self.taken.pop(miner, None)
+        if latest is not None:
+            self.taken[miner] = latest
 
     async def run_slot(self, miner: MinerId, assignment: bytes, state: StateHandle) -> SlotReply:
         handle = self.miners.get(miner)
         if handle is None:
             raise MinerGoneError(miner.hex())
-        report_ref, update_ref = handle.run_slot.remote(assignment, state)
         try:
-            report, update = await asyncio.gather(report_ref, update_ref)
+            report, update = await handle.run_slot.remote(assignment, state, self.taken.get(miner))
         except ray.exceptions.RayTaskError as error:
             cause = cause_of(error)
             if isinstance(cause, TrainingDivergedError):
@@ -117,7 +127,17 @@ class RayPorts:
             if self.miners.get(miner) != handle:
                 raise MinerReplacedError(miner.hex()) from error
             raise MinerGoneError(miner.hex()) from error
-        return SlotReply(report=report, update=update)
+        return SlotReply(report=report, update=self._read(miner, update))
+
+    def _read(self, miner: MinerId, update: FlatState | UpdatePlace) -> FlatState:
+        """Raises UpdateLostError; the miner is to send its updates from then on."""
+        if not isinstance(update, UpdatePlace):
+            return update
+        if self.taken.pop(miner, None) is None:
+            raise UpdateLostError("the miner was not asked to share its memory")
+        array = read_update(update)
+        self.taken[miner] = update.number
+        return array
 
     async def commit_round(self, commit: bytes, reports: tuple[bytes, ...]) -> JobProgress:
         while True:
@@ -241,8 +261,8 @@ class Coordinator:
         """Take on a miner; False while the job is not ready for it. In a list the handle stays a handle."""
         if self._node is None or self._ports is None:
             return False
-        await handle[0].prepare.remote(self._opening, self._segments)
-        self._ports.miners[MinerId(miner)] = handle[0]
+        latest: int | None = await handle[0].prepare.remote(self._opening, self._segments, own_node())
+        self._ports.take_on(MinerId(miner), handle[0], latest)
         self._node.tell(MinerJoined(miner=MinerId(miner)))
         return True
 

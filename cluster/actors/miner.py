@@ -10,12 +10,13 @@ import ray
 
 from cluster.actors.loading import lasting
 from cluster.actors.names import SUPERVISOR
-from cluster.actors.nodes import own_address
+from cluster.actors.nodes import own_address, own_node
 from cluster.actors.remote import cause_of, find_actor
 from cluster.actors.vigil import Heart
 from cluster.config import home_from_environment
 from cluster.logs import configure_logging
-from cluster.node.ports import FlatState, JobOpening
+from cluster.node.ports import FlatState, JobOpening, SlotReply
+from cluster.node.shared_updates import UpdateMemory, UpdatePlace
 from cluster.node.training import Segments
 from cluster.wallet.keystore import site_keystore
 from consensus.params import ConsensusParams
@@ -42,22 +43,36 @@ class Miner:
         self._node = MinerNode(key=key, chain_id=Digest(chain_id), params=params)
         self._name = name
         self._heart = Heart(key, Digest(chain_id), name)
-        self._blocks: list[ray.ObjectRef] = []
+        self._updates = UpdateMemory()
         threading.Thread(target=self._fetch_templates, name="templates", daemon=True).start()
 
-    def prepare(self, opening: JobOpening, segments: Segments) -> None:
-        """Get ready for a job's slots."""
+    def prepare(self, opening: JobOpening, segments: Segments, node: str) -> int | None:
+        """Get ready for a job's slots.
+
+        To a coordinator on this node, the number of the latest update in memory that the two share; else None.
+        """
         if not self._node.is_prepared(opening):
             self._node.prepare(opening, segments)
             _log.info("ready", extra={"job": opening.job.hex()})
+        return self._updates.latest if node == own_node() else None
 
-    @ray.method(num_returns=2)
-    def run_slot(self, assignment: bytes, state: FlatState) -> tuple[bytes, FlatState]:
-        """Run a slot: the signed report, and the update it names."""
-        reply, block = self._node.run_slot(assignment, state)
+    def run_slot(self, assignment: bytes, state: FlatState, taken: int | None) -> tuple[bytes, FlatState | UpdatePlace]:
+        """Run a slot: the signed report, and the update it names.
+
+        `taken`: the number of the latest update that was read in shared memory. None: send this one.
+        """
+        if taken is None:
+            reply = self._run_slot(assignment, state, None)
+            return reply.report, reply.update
+        with self._updates.lend(state.size, taken) as buffer:
+            reply = self._run_slot(assignment, state, buffer.array)
+        return reply.report, buffer.place
+
+    def _run_slot(self, assignment: bytes, state: FlatState, update_out: FlatState | None) -> SlotReply:
+        reply, block = self._node.run_slot(assignment, state, update_out=update_out)
         if block is not None:
             threading.Thread(target=self._offer, args=(block,), daemon=True).start()
-        return reply.report, reply.update
+        return reply
 
     @ray.method(concurrency_group="control")
     def hello(self) -> tuple[bytes, int, str, int]:

@@ -18,6 +18,11 @@ def own_address() -> str:
     return str(ray.util.get_node_ip_address())
 
 
+def own_node() -> str:
+    """The id of that node."""
+    return str(ray.get_runtime_context().get_node_id())
+
+
 @dataclass(slots=True, kw_only=True)
 class Places:
     """Where miners may run. Belongs to a process on the head's node."""
@@ -30,7 +35,7 @@ class Places:
 
     def nodes(self) -> list[NodeFacts]:
         """Every living node."""
-        head = ray.get_runtime_context().get_node_id()
+        head = own_node()
         return [self._facts(node, head) for node in ray.nodes() if node["Alive"]]
 
     def choose(self, taken: Iterable[str]) -> NodeFacts | None:

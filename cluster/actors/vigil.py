@@ -15,7 +15,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import psutil
 import ray
@@ -23,6 +23,7 @@ import ray
 from cluster.actors.remote import Handle, cause_of
 from cluster.config import ProcessMark, mark_process
 from cluster.control.heartbeats import (
+    HERE_PERIOD_S,
     PERIOD_S,
     TICK_S,
     Begun,
@@ -45,6 +46,9 @@ from cluster.errors import HeartbeatError
 from consensus.crypto.keys import Signer
 from consensus.errors import ConsensusError
 from consensus.primitives.integers import Digest, PublicKey
+
+_STOPPED: Final = "T"
+_ENDED: Final = ("", "Z", "X")
 
 _log = logging.getLogger("pouw.heartbeats")
 
@@ -108,6 +112,7 @@ class Vigil:
         self._handles[role] = handle
         if is_here or is_at_home:
             self._here.add(role)
+            patience = patience.at_period(HERE_PERIOD_S)
         if is_at_home:
             self._at_home[role] = None
         self._tell(Begun(role=role, patience=patience, key=key))
@@ -137,16 +142,19 @@ class Vigil:
                 self._asking[role] = asyncio.create_task(self._ask(role, self._handles[role]))
             await asyncio.sleep(TICK_S)
             now_s = time.monotonic()
-            self._tell(Tick(passed_s=now_s - before_s, stopped=self._stopped()))
+            self._tell(Tick(passed_s=now_s - before_s, stopped=self._look()))
             before_s = now_s
 
     def _is_due(self, role: str, now_s: float) -> bool:
-        return role not in self._asking and now_s - self._asked_s.get(role, -math.inf) >= PERIOD_S
+        period_s = HERE_PERIOD_S if role in self._here else PERIOD_S
+        return role not in self._asking and now_s - self._asked_s.get(role, -math.inf) >= period_s
 
-    def _stopped(self) -> frozenset[str]:
-        """The roles on this machine whose processes a signal has stopped."""
-        here = [(role, pid) for role, pid in running(self._state) if role in self._here]
-        return frozenset(role for role, pid in here if _is_stopped(pid))
+    def _look(self) -> frozenset[str]:
+        """The roles on this machine whose processes a signal has stopped. Those that have ended are asked at once."""
+        looks = {role: _process_state(pid) for role, pid in running(self._state) if role in self._here}
+        for role in (role for role, state in looks.items() if state in _ENDED):
+            self._asked_s.pop(role, None)  # Ray's answer says what becomes of it
+        return frozenset(role for role, state in looks.items() if state == _STOPPED)
 
     async def _ask(self, role: str, handle: Handle) -> None:
         self._state, question = ask(self._state)
@@ -205,10 +213,10 @@ def _mark(pid: int) -> ProcessMark | None:
         return None
 
 
-def _is_stopped(pid: int) -> bool:
-    """Whether a signal has stopped this process (Linux only). One that a debugger holds is not meant."""
+def _process_state(pid: int) -> str:
+    """Linux's letter for it, a small `t` for one that a debugger holds; empty if there is no such process."""
     try:
-        about = Path(f"/proc/{pid}/stat").read_bytes()
+        about = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except (FileNotFoundError, ProcessLookupError):
-        return False  # it has ended
-    return about[about.rindex(b")") + 2 :].startswith(b"T")
+        return ""
+    return about[about.rindex(")") + 2]

@@ -23,6 +23,8 @@ from consensus.primitives.integers import Digest, PublicKey, Uint32, Uint63
 
 PERIOD_S: Final = 1.0
 """Between two questions to a role: each costs a call, at both ends."""
+HERE_PERIOD_S: Final = 2.0
+"""The same for roles on the watcher's machine: that they have ended or were stopped is seen sooner, by looking."""
 TICK_S: Final = 0.25
 """Between two looks at the clock, and at the processes of this machine, which costs next to nothing."""
 STEP_S: Final = 1.0
@@ -56,12 +58,17 @@ class Pulse(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Patience:
-    """After how many seconds without an answer a role counts as what."""
+    """After how many seconds without an answer a role counts as what, if it is asked every `PERIOD_S`."""
 
     silent_s: float = 2.5
     dead_s: float = 10.0
     start_s: float = 120.0
     """Dead if it did not answer at all by then."""
+
+    def at_period(self, period_s: float) -> "Patience":
+        """As long after a question, for a role that is asked less often."""
+        later_s = period_s - PERIOD_S
+        return replace(self, silent_s=self.silent_s + later_s, dead_s=self.dead_s + later_s)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

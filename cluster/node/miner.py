@@ -72,8 +72,12 @@ class MinerNode:
         self._jobs[opening.job] = self._jobs.pop(opening.job)
         return True
 
-    def run_slot(self, message: bytes, state: FlatState) -> tuple[SlotReply, bytes | None]:
+    def run_slot(
+        self, message: bytes, state: FlatState, *, update_out: FlatState | None = None
+    ) -> tuple[SlotReply, bytes | None]:
         """Run the slot of a signed assignment. Returns the reply, and a sealed block if a nonce was found.
+
+        `update_out`: memory for the update, else fresh memory.
 
         Raises:
             SignatureError, EncodingError: not an assignment of this job's coordinator.
@@ -83,7 +87,7 @@ class MinerNode:
         signed = decode_signed(message)
         assignment = open_signed(signed, Assignment, self.chain_id)
         job = self._job_of(signed, assignment)
-        result = job.runner.run(state, assignment.state, assignment.round, assignment.slot)
+        result = job.runner.run(state, assignment.state, assignment.round, assignment.slot, update_out=update_out)
         self.slots_run += 1
         template = self.templates.to_commit()
         report = build_report(

@@ -21,11 +21,12 @@ class GradientSlot:
         self._device = stepper.program.spec.train.device
         self._buffers = aligned_empty(self._layout.total - self._layout.boundary)
 
-    def run(self, state: FloatArray, state_digest: Digest | None, round_number: int, slot: int) -> SlotResult:
-        """Run one slot; a state digest that is not given is taken while the step runs."""
+    def run(
+        self, state: FloatArray, state_digest: Digest | None, round_number: int, slot: int, update: FloatArray
+    ) -> SlotResult:
+        """Run one slot into `update`; a state digest that is not given is taken while the step runs."""
         hashing = self._pool.submit(_known_or_bulk_digest, state_digest, bytes_of(state), self._layout_digest)
         batch = self._batches.load(round_number, slot, 0)
-        update = aligned_empty(self._layout.total)
         try:
             loss = self._train(state, update, batch, Place(round=round_number, slot=slot, step=0))
         finally:

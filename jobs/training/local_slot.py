@@ -35,11 +35,13 @@ class LocalSlot:
         self._gradient = as_tensor(aligned_empty(boundary)).to(device)
         self._moments = [as_tensor(aligned_empty(boundary)).to(device) for _ in range(self._optimizer.moments)]
 
-    def run(self, state: FloatArray, state_digest: Digest | None, round_number: int, slot: int) -> SlotResult:
-        """Run one slot; a state digest that is not given is taken first."""
+    def run(
+        self, state: FloatArray, state_digest: Digest | None, round_number: int, slot: int, update: FloatArray
+    ) -> SlotResult:
+        """Run one slot into `update`; a state digest that is not given is taken first."""
         weights_in = state_digest or self._root(self._pool.leaf_digests(state))
         self._start(state)
-        update, update_leaves = aligned_empty(self._layout.total), self._no_leaves()
+        update_leaves = self._no_leaves()
         traces: list[StepTrace] = []
         batch = self._batches.load(round_number, slot, 0)
         steps = self._stepper.program.local_steps

@@ -46,6 +46,21 @@ def float_array(data: FloatArray | memoryview | bytes, count: int, what: str) ->
     return copied
 
 
+def result_array(array: FloatArray | None, count: int, what: str) -> FloatArray:
+    """Memory for a result of `count` numbers: the caller's, or fresh.
+
+    Raises:
+        ModelError: the caller's has another size or alignment, or is read-only: torch would write without asking.
+    """
+    if array is None:
+        return aligned_empty(count)
+    if not array.flags.writeable:
+        raise ModelError(f"the {what} is read-only")
+    if float_array(array, count, what) is not array and count:
+        raise ModelError(f"the {what} does not start at a multiple of {ALIGNMENT_BYTES} bytes")
+    return array
+
+
 def _read_floats(data: memoryview | bytes, what: str) -> FloatArray:
     size_bytes = memoryview(data).nbytes
     if size_bytes % FLOAT_BYTES:

@@ -18,7 +18,7 @@ from jobs.layout import optimizer_binding
 from jobs.models.build import build_model, model_layout
 from jobs.program import JobProgram
 from jobs.training.chunks import CHUNK_FLOATS, ChunkPool, chunk_count, chunk_range
-from jobs.training.memory import FloatArray, aligned_empty, aligned_zeros, as_tensor, float_array
+from jobs.training.memory import FloatArray, aligned_empty, aligned_zeros, as_tensor, float_array, result_array
 from jobs.training.norm import clip_factor, sum_of_squares
 from jobs.training.optimizers import build_optimizer
 from jobs.training.round_pass import RoundBuffers, RoundPass
@@ -107,14 +107,12 @@ class RoundApplier:
         if not updates:
             raise ModelError("a round needs at least one update")
         total, moments = self.layout.total, self.optimizer_size
-        state_out = aligned_empty(total) if state_out is None else state_out
-        optimizer_out = aligned_empty(moments) if optimizer_out is None else optimizer_out
         return RoundBuffers(
             state=float_array(state, total, "state"),
             optimizer=float_array(optimizer, moments, "optimizer state"),
             updates=[float_array(update, total, f"update of slot {slot}") for slot, update in enumerate(updates)],
-            state_out=_result_memory(state_out, total, "memory for the next state"),
-            optimizer_out=_result_memory(optimizer_out, moments, "memory for the next optimizer state"),
+            state_out=result_array(state_out, total, "memory for the next state"),
+            optimizer_out=result_array(optimizer_out, moments, "memory for the next optimizer state"),
         )
 
     def _run(self, work: RoundPass) -> None:
@@ -149,10 +147,3 @@ class RoundApplier:
 
     def _optimizer_digest(self, optimizer: FloatArray) -> Digest:
         return bulk_root(self._pool.leaf_digests(optimizer), optimizer.nbytes, optimizer_binding(self.layout))
-
-
-def _result_memory(array: FloatArray, count: int, what: str) -> FloatArray:
-    """Torch would write to read-only memory without asking."""
-    if not array.flags.writeable:
-        raise ModelError(f"the {what} is read-only")
-    return float_array(array, count, what)

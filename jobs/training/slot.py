@@ -9,7 +9,7 @@ from jobs.training.binding import ModelBinding
 from jobs.training.chunks import ChunkPool
 from jobs.training.gradient_slot import GradientSlot
 from jobs.training.local_slot import LocalSlot
-from jobs.training.memory import FloatArray, float_array
+from jobs.training.memory import FloatArray, float_array, result_array
 from jobs.training.result import SlotResult
 from jobs.training.step import Stepper
 
@@ -35,16 +35,29 @@ class SlotRunner:
         )
 
     def run(
-        self, state: FloatArray | memoryview, state_digest: Digest | None, round_number: int, slot: int
+        self,
+        state: FloatArray | memoryview,
+        state_digest: Digest | None,
+        round_number: int,
+        slot: int,
+        *,
+        update_out: FloatArray | None = None,
     ) -> SlotResult:
         """Run one slot from `state`, which may be read-only and is read in place if its address is a multiple of 64.
 
         `state_digest`: if the caller knows it; None to have it taken here. The first step's `weights_in` tells it.
+        `update_out`: memory for the update (see `aligned_empty`), else fresh memory.
 
         Raises:
-            ModelError: the state has not the model's size.
+            ModelError: the state or the memory for the update has not the model's size.
             TrainingDivergedError: a loss is not finite.
         """
         activate(self.program.spec.train.device)
         with RANDOM_STATE:
-            return self._slot.run(float_array(state, self.layout.total, "state"), state_digest, round_number, slot)
+            return self._slot.run(
+                float_array(state, self.layout.total, "state"),
+                state_digest,
+                round_number,
+                slot,
+                result_array(update_out, self.layout.total, "memory for the update"),
+            )

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 from jobs.determinism import PORTABLE, environment
 from jobs.errors import ModelError, TrainingDivergedError
 from jobs.layout import state_digest
-from jobs.training.memory import aligned_empty, bytes_of
+from jobs.training.memory import FloatArray, aligned_empty, bytes_of
 from jobs.training.result import SlotResult
 from jobs.training.slot import SlotRunner
 from jobs.training.state import initial_state
@@ -141,6 +142,35 @@ def test_memory_is_let_go_of_after_the_slot() -> None:
     references = sys.getrefcount(state)
     runner.run(state, None, 0, 0)
     assert sys.getrefcount(state) == references
+
+
+@pytest.mark.parametrize("local_steps", [1, 3])
+def test_the_update_goes_where_it_is_to_go(local_steps: int) -> None:
+    study = make_study(CONVNET, DIGITS, local_steps=local_steps)
+    runner = SlotRunner(study.program, study.train)
+    state = initial_state(study.program)
+    memory = aligned_empty(state.size)
+    memory[:] = np.nan
+    result = runner.run(state, None, 0, 0, update_out=memory)
+    assert result.update is memory
+    expected = runner.run(state, None, 0, 0)
+    assert trace(result) == trace(expected)
+    assert np.array_equal(memory, expected.update)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda size: aligned_empty(size - 1), "numbers"),
+        (lambda size: aligned_empty(size + 1)[1:], "multiple of 64"),
+        (lambda size: read_only(aligned_empty(size)), "read-only"),
+    ],
+)
+def test_rejects_memory_that_cannot_take_the_update(make: Callable[[int], FloatArray], words: str) -> None:
+    study = make_study(MLP, DIGITS)
+    state = initial_state(study.program)
+    with pytest.raises(ModelError, match=words):
+        SlotRunner(study.program, study.train).run(state, None, 0, 0, update_out=make(state.size))
 
 
 def test_rejects_a_state_of_another_size() -> None:
