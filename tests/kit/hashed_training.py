@@ -75,7 +75,9 @@ class HashedSlot:
 class HashRunner:
     """Runs slots in a `MinerNode`, in the place of jobs.training.slot.SlotRunner."""
 
-    def run(self, state: FlatState, digest: Digest, round_number: int, slot: int) -> HashedSlot:
+    def run(
+        self, state: FlatState, digest: Digest, round_number: int, slot: int, *, update_out: None = None
+    ) -> HashedSlot:
         update = update_of(state, round_number, slot)
         named = digest_of(update)
         step = HashedStep(
