@@ -47,7 +47,7 @@ FIGURES: Final = (
     _at_least(0.3, "erasure_decode_gb_s", "storage_speed", "the artifact from 2 data and 2 parity shards, GB/s"),
     _at_most(4.0, "repair_read_shards", "storage_speed", "bytes read to make a lost shard of 4 of 6, in shards"),
     _at_most(0.02, "replay_cost_share", "replay_cost", "replay for accepted blocks over the training they stand for"),
-    _at_most(1.0, "miner_extra_bytes_share", "miner_memory", "a miner's memory beyond plain training's, in states"),
+    _at_most(0.25, "miner_extra_bytes_share", "miner_memory", "a miner's memory beyond plain training's, in states"),
     _at_most(300.0, "status_ms", "command_time", "pouw status with the site up, wall time"),
     _at_most(300.0, "help_ms", "command_time", "pouw --help, wall time"),
     _at_least(2000.0, "verify_blocks_s", "chain_speed", "blocks/s of a whole chain checked from LMDB, no replay"),

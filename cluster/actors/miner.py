@@ -16,7 +16,7 @@ from cluster.actors.vigil import Heart
 from cluster.config import home_from_environment
 from cluster.logs import configure_logging
 from cluster.node.ports import FlatState, JobOpening, SlotReply
-from cluster.node.shared_updates import UpdateMemory, UpdatePlace
+from cluster.node.shared_updates import UpdateLostError, UpdateMemory, UpdatePlace, read_update
 from cluster.node.training import Segments
 from cluster.wallet.keystore import site_keystore
 from consensus.params import ConsensusParams
@@ -46,15 +46,25 @@ class Miner:
         self._updates = UpdateMemory()
         threading.Thread(target=self._fetch_templates, name="templates", daemon=True).start()
 
-    def prepare(self, opening: JobOpening, segments: Segments, node: str) -> int | None:
+    def prepare(
+        self, opening: JobOpening, segments: Segments, node: str, board: UpdatePlace
+    ) -> tuple[int, bytes] | None:
         """Get ready for a job's slots.
 
-        To a coordinator on this node, the number of the latest update in memory that the two share; else None.
+        To a coordinator on this node, if they can share memory: the number of the latest update there, and what is
+        written on the coordinator's board, as a proof. Else None.
         """
         if not self._node.is_prepared(opening):
             self._node.prepare(opening, segments)
             _log.info("ready", extra={"job": opening.job.hex()})
-        return self._updates.latest if node == own_node() else None
+        latest = self._updates.forget_replies()
+        if node != own_node():
+            return None
+        try:
+            return latest, read_update(board).tobytes()
+        except UpdateLostError as error:
+            _log.warning("updates are sent, memory cannot be shared: %s", error, extra={"job": opening.job.hex()})
+            return None
 
     def run_slot(self, assignment: bytes, state: FlatState, taken: int | None) -> tuple[bytes, FlatState | UpdatePlace]:
         """Run a slot: the signed report, and the update it names.
@@ -102,6 +112,7 @@ class Miner:
                 continue
             held = template.header.parent
             self._node.offer_template(template)
+            self._updates.give_back_if_idle()
 
     def _offer(self, block: bytes) -> None:
         supervisor = find_actor(SUPERVISOR)

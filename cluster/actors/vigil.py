@@ -47,8 +47,8 @@ from consensus.crypto.keys import Signer
 from consensus.errors import ConsensusError
 from consensus.primitives.integers import Digest, PublicKey
 
-_STOPPED: Final = "T"
-_ENDED: Final = ("", "Z", "X")
+STOPPED: Final = "T"
+ENDED: Final = ("", "Z", "X")
 
 _log = logging.getLogger("pouw.heartbeats")
 
@@ -151,10 +151,10 @@ class Vigil:
 
     def _look(self) -> frozenset[str]:
         """The roles on this machine whose processes a signal has stopped. Those that have ended are asked at once."""
-        looks = {role: _process_state(pid) for role, pid in running(self._state) if role in self._here}
-        for role in (role for role, state in looks.items() if state in _ENDED):
+        looks = {role: process_state(pid) for role, pid in running(self._state) if role in self._here}
+        for role in (role for role, state in looks.items() if state in ENDED):
             self._asked_s.pop(role, None)  # Ray's answer says what becomes of it
-        return frozenset(role for role, state in looks.items() if state == _STOPPED)
+        return frozenset(role for role, state in looks.items() if state == STOPPED)
 
     async def _ask(self, role: str, handle: Handle) -> None:
         self._state, question = ask(self._state)
@@ -213,7 +213,7 @@ def _mark(pid: int) -> ProcessMark | None:
         return None
 
 
-def _process_state(pid: int) -> str:
+def process_state(pid: int) -> str:
     """Linux's letter for it, a small `t` for one that a debugger holds; empty if there is no such process."""
     try:
         about = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")

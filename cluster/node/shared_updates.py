@@ -12,9 +12,11 @@ import fcntl
 import mmap
 import os
 import struct
+import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -22,16 +24,22 @@ import numpy as np
 
 from cluster.node.ports import FlatState
 
+_NAME: Final = "pouw-update"
 _HEADER_BYTES: Final = mmap.PAGESIZE
 """The number, and nothing more, so that the update starts on a page."""
 _NUMBER: Final = struct.Struct("<Q")
 _FLOAT_BYTES: Final = 4
-_FIXED_SIZE: Final = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
+_FIXED_SIZE: Final = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW
 """A file that could shrink would end the process that reads what is no more."""
+_SPARE: Final = 4
 
 
 class UpdateLostError(Exception):
-    """There is no update where a reply says it is: its miner has ended, or uses the memory for another one."""
+    """There is no update where a reply says it is: its miner uses the memory for another one by now."""
+
+
+class NoSharedMemoryError(UpdateLostError):
+    """There is no such memory, or this process may not open it."""
 
 
 class UpdatePlace(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,10 +51,10 @@ class UpdatePlace(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class UpdateBuffer:
-    """Memory for one update, of a miner."""
+    """Memory for one update."""
 
     def __init__(self, numbers: int) -> None:
-        self._descriptor = os.memfd_create("pouw-update", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        self._descriptor = os.memfd_create(_NAME, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         weakref.finalize(self, os.close, self._descriptor)
         os.ftruncate(self._descriptor, _HEADER_BYTES + numbers * _FLOAT_BYTES)
         fcntl.fcntl(self._descriptor, fcntl.F_ADD_SEALS, _FIXED_SIZE)
@@ -54,6 +62,7 @@ class UpdateBuffer:
         self.array: FlatState = np.frombuffer(self._memory, dtype=np.float32, offset=_HEADER_BYTES)
         self.number = 0
         """Of the reply that names this buffer; 0 if none does."""
+        self.is_lent = False
 
     @property
     def place(self) -> UpdatePlace:
@@ -75,10 +84,12 @@ class UpdateBuffer:
 
 
 class UpdateMemory:
-    """A miner's buffers. Each is used again when it was read; there are as many as slots that wait to be added up."""
+    """A miner's buffers. Each is used again when it was read; those that were not needed for long are given back."""
 
     def __init__(self) -> None:
         self._buffers: list[UpdateBuffer] = []
+        self._choosing = threading.Lock()
+        self._taken = self._latest_before = 0
         self.latest = 0
         """The number of the latest reply."""
 
@@ -86,59 +97,104 @@ class UpdateMemory:
     def lend(self, numbers: int, taken: int) -> Iterator[UpdateBuffer]:
         """A buffer to write an update of so many numbers into; afterwards it can be read at its place.
 
-        `taken`: replies up to this number have reached the coordinator, or never will. The others' buffers are left
-        alone, for they may be about to be read.
+        `taken`: replies up to this number have reached the coordinator, or never will: it takes a miner's replies in
+        the order in which they were given. The others' buffers are left alone, for they may be about to be read.
         """
-        buffer = self._locked(numbers, taken)
-        self.latest += 1
-        buffer.begin(self.latest)
+        with self._choosing:
+            self._taken = taken
+            buffer = self._locked(numbers)
+            self.latest += 1
+            buffer.begin(self.latest)
+            buffer.is_lent = True
         try:
             yield buffer
         except BaseException:
             buffer.number = 0
             raise
         finally:
+            buffer.is_lent = False
             buffer.unlock()
 
-    def _locked(self, numbers: int, taken: int) -> UpdateBuffer:
-        """A free buffer of this size, or a new one. Free ones of another size are given back."""
-        found: UpdateBuffer | None = None
-        for buffer in [b for b in self._buffers if b.number <= taken]:
-            if found is not None or not buffer.lock():
-                continue
-            if buffer.array.size == numbers:
-                found = buffer
-            else:
-                self._buffers.remove(buffer)
+    def forget_replies(self) -> int:
+        """A coordinator takes the miner on: nothing is on its way to it. Gives back what nobody reads.
+
+        Returns the latest reply's number.
+        """
+        with self._choosing:
+            self._taken = self.latest
+            self._give_back(lambda _buffer: True)
+            return self.latest
+
+    def give_back_if_idle(self) -> None:
+        """Give back what nobody reads if no slot was run since this was asked last."""
+        with self._choosing:
+            if self.latest == self._latest_before:
+                self._give_back(lambda _buffer: True)
+            self._latest_before = self.latest
+
+    def _locked(self, numbers: int) -> UpdateBuffer:
+        """The buffer of this size that was free last, or a new one."""
+        oldest = self.latest - 2 * len(self._buffers) - _SPARE
+        fitting = [b for b in self._buffers if b.array.size == numbers and b.number <= self._taken]
+        found = next((b for b in sorted(fitting, key=lambda b: -b.number) if b.lock()), None)
+        self._give_back(lambda buffer: buffer is not found and (buffer.array.size != numbers or buffer.number < oldest))
         if found is None:
             found = UpdateBuffer(numbers)
             found.lock()
             self._buffers.append(found)
         return found
 
+    def _give_back(self, is_unwanted: Callable[[UpdateBuffer], bool]) -> None:
+        self._buffers = [b for b in self._buffers if not (is_unwanted(b) and self._is_free(b))]
+
+    def _is_free(self, buffer: UpdateBuffer) -> bool:
+        """A lock of this process does not keep it from locking again."""
+        if buffer.is_lent or buffer.number > self._taken or not buffer.lock():
+            return False
+        buffer.unlock()
+        return True
+
 
 def read_update(place: UpdatePlace) -> FlatState:
     """An update where its miner wrote it, read-only. The memory stays as it is until the array is let go of.
 
-    Raises UpdateLostError. Of any size: whoever asked for the update knows how many numbers it has.
+    Of any size: whoever asked for the update knows how many numbers it has.
+
+    Raises:
+        NoSharedMemoryError: there is no such memory.
+        UpdateLostError: it holds, or is about to hold, another update.
     """
-    path = f"/proc/{place.pid:d}/fd/{place.descriptor:d}"
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = _open(f"/proc/{place.pid:d}/fd/{place.descriptor:d}")
         try:
-            if fcntl.fcntl(descriptor, fcntl.F_GET_SEALS) & _FIXED_SIZE != _FIXED_SIZE:
-                raise UpdateLostError(f"{path} is no memory for updates")
             if not _lock(descriptor, fcntl.LOCK_SH):
-                raise UpdateLostError(f"another update is being written to {path}")
+                raise UpdateLostError(f"another update than that of reply {place.number} is being written")
             memory = mmap.mmap(descriptor, 0, prot=mmap.PROT_READ)  # has a descriptor of its own, and with it the lock
         finally:
             os.close(descriptor)
         (number,) = _NUMBER.unpack_from(memory)
         if number != place.number:
-            raise UpdateLostError(f"{path} is of reply {number}, not {place.number}")
+            raise UpdateLostError(f"the update is of reply {number}, not {place.number}")
         return np.frombuffer(memory, dtype=np.float32, offset=_HEADER_BYTES)
     except (OSError, ValueError, struct.error) as error:
-        raise UpdateLostError(f"{path}: {error}") from error
+        raise NoSharedMemoryError(f"descriptor {place.descriptor} of process {place.pid}: {error}") from error
+
+
+def _open(path: str) -> int:
+    """A descriptor of memory for updates. Whatever else is there is not opened: that might block or have effects."""
+    found = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    try:
+        link = Path(f"/proc/self/fd/{found}")
+        if not str(link.readlink()).startswith(f"/memfd:{_NAME}"):
+            raise NoSharedMemoryError(f"{path} is no memory for updates")
+        descriptor = os.open(link, os.O_RDONLY | os.O_CLOEXEC)
+    finally:
+        os.close(found)
+    has_small_pages = os.fstat(descriptor).st_blksize == mmap.PAGESIZE  # large ones may run out while they are read
+    if has_small_pages and fcntl.fcntl(descriptor, fcntl.F_GET_SEALS) & _FIXED_SIZE == _FIXED_SIZE:
+        return descriptor
+    os.close(descriptor)
+    raise NoSharedMemoryError(f"{path} is memory that may change its size")
 
 
 def _lock(descriptor: int, kind: int) -> bool:

@@ -28,8 +28,8 @@ from consensus.primitives.integers import Digest, PublicKey
 from consensus.records.work import Assignment, SlotReport
 from jobs.errors import TrainingDivergedError
 
-_SMALL_BYTES: Final = 1024 * 1024
-"""An update up to this size is hashed sooner than a thread takes it up."""
+SMALL_BYTES: Final = 1024 * 1024
+"""An update up to this size is hashed sooner than a thread takes it up, and sent sooner than shared."""
 
 _log = logging.getLogger("pouw.coordinator")
 
@@ -110,7 +110,7 @@ class SlotCaller:
             signed = decode_signed(reply.report)
             report = check_report(signed, assignment, self.rules)
             _check_size(reply.update, start.numbers)
-            if reply.update.nbytes <= _SMALL_BYTES:
+            if reply.update.nbytes <= SMALL_BYTES:
                 check_bytes(reply.update, report, self.trainer)
             else:
                 await asyncio.to_thread(check_bytes, reply.update, report, self.trainer)

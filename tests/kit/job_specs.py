@@ -6,6 +6,7 @@ from jobs.spec.job import JobSpec
 
 _MODELS: dict[str, dict[str, object]] = {
     "mlp": {"name": "mlp", "hidden": [32]},
+    "wide": {"name": "mlp", "hidden": [1024, 512]},  # large enough for updates in shared memory
     "convnet": {"name": "convnet", "channels": [4, 8], "hidden": [16], "dropout": 0.2, "batch_norm": True},
     "gpt": {"name": "gpt", "layers": 2, "heads": 2, "width": 16, "context": 16, "dropout": 0.1},
 }

@@ -5,13 +5,13 @@ import signal
 
 import pytest
 
-from cluster.views import JobView
+from cluster.views import JobView, LogQuery
 from tests.kit.job_specs import small_job
 from tests.kit.real_site import RealSite, wait_for
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
-CASES = [("mlp", 1), ("mlp", 8), ("convnet", 1), ("convnet", 8), ("gpt", 1), ("gpt", 8)]
+CASES = [("wide", 1), ("wide", 8), ("convnet", 1), ("convnet", 8), ("gpt", 1), ("gpt", 8)]
 
 
 def run_on(site: RealSite, miners: int, model: str, local_steps: int) -> JobView:
@@ -36,6 +36,13 @@ def test_more_miners_change_nothing(
     site: RealSite, alone: dict[tuple[str, int], str], miners: int, model: str, local_steps: int
 ) -> None:
     assert run_on(site, miners, model, local_steps).state_digest == alone[model, local_steps]
+
+
+def test_updates_of_the_coordinators_machine_go_through_shared_memory(site: RealSite) -> None:
+    job = run_on(site, 2, "wide", 1)
+    lines = site.client.logs(LogQuery(job=job.job_id, role="coordinator"))
+    assert sum("hands over updates in memory" in line.message for line in lines) == 2
+    assert not any("not shared" in line.message or "could not run" in line.message for line in lines)
 
 
 @pytest.mark.parametrize(("model", "local_steps"), CASES)

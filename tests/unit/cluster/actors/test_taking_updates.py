@@ -5,13 +5,14 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import msgspec
 import numpy as np
 import pytest
 
 from cluster.actors.coordinator import RayPorts
 from cluster.control.slots import MinerId
 from cluster.node.ports import FlatState, SlotReply, StateHandle
-from cluster.node.shared_updates import UpdateLostError, UpdateMemory, UpdatePlace
+from cluster.node.shared_updates import UpdateLostError, UpdateMemory, UpdatePlace, read_update
 
 ANNA = MinerId(b"anna")
 STATE = np.zeros(100, dtype=np.float32)
@@ -40,10 +41,14 @@ def in_memory(memory: UpdateMemory, taken: int | None) -> UpdatePlace:
     return buffer.place
 
 
-def take_on(handle: Answers, latest: int | None) -> RayPorts:
-    ports = RayPorts(job=b"job", layout=b"layout")
-    ports.take_on(ANNA, handle, latest)
+def take_on(handle: Answers, latest: int | None, *, update_bytes: int = 2**24) -> RayPorts:
+    ports = RayPorts(job=b"job", layout=b"layout", update_bytes=update_bytes)
+    ports.take_on(ANNA, handle, None if latest is None else (latest, proof(ports)))
     return ports
+
+
+def proof(ports: RayPorts) -> bytes:
+    return read_update(ports.board).tobytes()
 
 
 def run_slot(ports: RayPorts) -> SlotReply:
@@ -78,13 +83,59 @@ def test_a_miner_whose_memory_cannot_be_read_is_asked_to_send_until_it_joins_aga
         run_slot(ports)
     assert run_slot(ports).update is STATE
     anna.answer = lambda taken: in_memory(memory, taken)
-    ports.take_on(ANNA, anna, 0)
+    ports.take_on(ANNA, anna, (0, proof(ports)))
     assert (run_slot(ports).update == 1).all()
     assert anna.told == [4, None, 0]
 
 
-def test_a_miner_of_another_node_cannot_name_memory_of_this_one() -> None:
+def test_an_update_that_is_lost_changes_nothing_for_the_next() -> None:
+    memory = UpdateMemory()
+
+    def late(taken: int | None) -> UpdatePlace:
+        place = in_memory(memory, taken)
+        return msgspec.structs.replace(place, number=place.number - 1) if memory.latest == 1 else place
+
+    anna = Answers(late)
+    ports = take_on(anna, latest=0)
+    with pytest.raises(UpdateLostError):
+        run_slot(ports)
+    assert (run_slot(ports).update == 2).all()
+    assert anna.told == [0, 0]
+
+
+def test_a_miner_that_was_not_asked_to_cannot_name_memory() -> None:
     memory = UpdateMemory()
     ports = take_on(Answers(lambda _taken: in_memory(memory, 0)), latest=None)
     with pytest.raises(UpdateLostError, match="not asked"):
         run_slot(ports)
+
+
+def test_a_miner_that_cannot_tell_what_is_on_the_board_shares_nothing() -> None:
+    anna = Answers(lambda _taken: STATE)
+    ports = take_on(anna, latest=None)
+    ports.take_on(ANNA, anna, (0, bytes(len(proof(ports)))))
+    run_slot(ports)
+    assert anna.told == [None]
+
+
+def test_every_board_says_something_else() -> None:
+    boards = {proof(take_on(Answers(lambda _taken: STATE), None)) for _ in range(4)}
+    assert {len(board) for board in boards} == {32}
+    assert len(boards) == 4
+
+
+def test_small_updates_are_sent() -> None:
+    anna = Answers(lambda _taken: STATE)
+    run_slot(take_on(anna, latest=0, update_bytes=2**20))
+    assert anna.told == [None]
+
+
+def test_only_so_many_updates_are_held_in_shared_memory() -> None:
+    memory = UpdateMemory()
+    anna = Answers(lambda taken: STATE if taken is None else in_memory(memory, taken))
+    ports = take_on(anna, latest=0)
+    held = [run_slot(ports).update for _ in range(130)]
+    assert anna.told[-3:] == [127, None, None]
+    held.clear()
+    run_slot(ports)
+    assert anna.told[-1] == 128

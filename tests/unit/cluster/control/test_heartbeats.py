@@ -3,6 +3,8 @@
 import pytest
 
 from cluster.control.heartbeats import (
+    HERE_PERIOD_S,
+    PERIOD_S,
     STEP_S,
     TICK_S,
     Begun,
@@ -237,3 +239,23 @@ def test_one_flipped_byte_is_refused() -> None:
         with pytest.raises((SignatureError, EncodingError, HeartbeatError)):
             watch.take(altered)
     watch.take(data)
+
+
+def test_a_role_that_is_asked_less_often_has_as_long_to_answer() -> None:
+    later = PATIENCE.at_period(HERE_PERIOD_S)
+    assert later.silent_s - PATIENCE.silent_s == later.dead_s - PATIENCE.dead_s == HERE_PERIOD_S - PERIOD_S
+    assert later.start_s == PATIENCE.start_s
+
+
+@pytest.mark.parametrize(("period_s", "patience"), [(PERIOD_S, PATIENCE), (HERE_PERIOD_S, PATIENCE.at_period(2.0))])
+def test_an_answer_within_a_second_is_soon_enough_at_either_period(period_s: float, patience: Patience) -> None:
+    watch = Watch()
+    watch.tell(Begun(role="miner-0", patience=patience, key=public_key("miner-0")))
+    for _ in range(5):
+        question = watch.ask()
+        watch.pass_s(0.75)
+        watch.take(beat(question))
+        watch.pass_s(period_s - 0.75)
+    assert watch.said == [Heard(role="miner-0", pid=7)]
+    watch.pass_s(patience.silent_s - (period_s - 0.75) + TICK_S)
+    assert watch.said[1:] == [FellSilent(role="miner-0")]
