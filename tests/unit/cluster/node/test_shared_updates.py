@@ -1,7 +1,6 @@
 """Updates in memory that a miner shares with its coordinator: read in place, never overwritten while they are read."""
 
 import fcntl
-import gc
 import os
 import signal
 import subprocess
@@ -55,7 +54,6 @@ def memory_at(place: UpdatePlace) -> int:
 
 def memory_there() -> set[int]:
     """All memory for updates that this process has."""
-    gc.collect()
     found = [path for path in Path("/proc/self/fd").iterdir() if path.is_symlink()]
     return {path.stat().st_ino for path in found if str(path.readlink()).startswith("/memfd:pouw-update")}
 
@@ -115,7 +113,6 @@ def test_memory_that_is_being_read_is_left_alone() -> None:
     assert second.descriptor != first.descriptor
     assert (held == 1).all()
     del held
-    gc.collect()
     assert write(memory, 3, taken=memory.latest).descriptor in (first.descriptor, second.descriptor)
 
 

@@ -66,7 +66,7 @@ def test_rejects_data_of_another_kind(model: dict[str, object], data: dict[str, 
 
 def test_a_model_larger_than_memory_is_refused() -> None:
     study = make_study(GPT, TEXT)
-    huge = make_spec(GPT | {"width": 65_536, "layers": 96}, TEXT)
+    huge = make_spec(GPT | {"width": 65_536, "layers": 32}, TEXT)
     assert estimate_bytes(huge, study.program.manifest) > 10_000 * GIB
     with pytest.raises(ModelError, match="GiB are available"):
         check_memory(huge, study.program.manifest, 64 * GIB)

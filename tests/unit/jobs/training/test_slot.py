@@ -22,12 +22,9 @@ REPOSITORY = Path(__file__).parents[4]
 JOBS = {"mlp": (MLP, DIGITS), "convnet": (CONVNET, DIGITS), "resnet": (RESNET, DIGITS), "gpt": (GPT, TEXT)}
 
 FRESH_PROCESS = """
-from tests.unit.jobs.training.test_slot import run_slot, trace
-print(*(repr(trace(run_slot(name, steps))) for name, steps in [("convnet", 1), ("gpt", 3)]), sep="\\n")
-"""
-COMPILER = """
 import sys
-from tests.unit.jobs.training.test_slot import JOBS, run_slot
+from tests.unit.jobs.training.test_slot import JOBS, run_slot, trace
+print(*(repr(trace(run_slot(name, steps))) for name, steps in [("convnet", 1), ("gpt", 3)]), sep="\\n")
 for name in JOBS:
     run_slot(name, 2)
 print(sorted({"torch._dynamo", "sympy"} & set(sys.modules)))
@@ -58,20 +55,21 @@ def test_same_slot_twice_gives_the_same_bits(name: str, local_steps: int) -> Non
     assert between.update_digest != first.update_digest
 
 
-def run_python(script: str) -> list[str]:
-    command = [sys.executable, "-W", "error", "-c", script]
+@pytest.fixture(scope="module")
+def fresh_process() -> list[str]:
+    """What a process of its own says: two traces, and which parts of a compiler were loaded."""
+    command = [sys.executable, "-W", "error", "-c", FRESH_PROCESS]
     return subprocess.run(
         command, cwd=REPOSITORY, env=environment(PORTABLE), check=True, capture_output=True, text=True
     ).stdout.splitlines()
 
 
-def test_a_fresh_process_gives_the_same_bits() -> None:
-    expected = [repr(trace(run_slot("convnet", 1))), repr(trace(run_slot("gpt", 3)))]
-    assert run_python(FRESH_PROCESS) == expected
+def test_a_fresh_process_gives_the_same_bits(fresh_process: list[str]) -> None:
+    assert fresh_process[:2] == [repr(trace(run_slot("convnet", 1))), repr(trace(run_slot("gpt", 3)))]
 
 
-def test_no_model_makes_torch_load_its_compiler() -> None:
-    assert run_python(COMPILER) == ["[]"]
+def test_no_model_makes_torch_load_its_compiler(fresh_process: list[str]) -> None:
+    assert fresh_process[2:] == ["[]"]
 
 
 @pytest.mark.parametrize("local_steps", [1, 3])
