@@ -41,13 +41,12 @@ from cluster.actors.miner import Miner
 from cluster.actors.nodes import own_node
 from cluster.actors.remote import spawn
 from cluster.config import HOME_VARIABLE, HomeLayout
-from cluster.node.shared_updates import UpdateBuffer, UpdatePlace, read_update
+from cluster.node.shared_updates import Board, UpdatePlace, read_update
 from cluster.wallet.keystore import site_keystore
 from consensus.primitives.integers import PublicKey
 
 _LAYERS: Final = (2, 6)
 _SAMPLE_S: Final = 0.004
-_BOARD_NUMBERS: Final = 8
 _KIB: Final = 1024
 
 
@@ -119,7 +118,7 @@ def _measure_miner(job: LocalJob, home: Path, slots: int) -> tuple[int, int]:
     public_key = site_keystore(layout).load_or_create(name).public_key
     options = {**Miner.OPTIONS, "runtime_env": {"env_vars": {HOME_VARIABLE: str(home)}}}
     miner = spawn(WatchedMiner, name, options=options, chain_id=CHAIN_ID, params=job.params)
-    board = UpdateBuffer(_BOARD_NUMBERS)
+    board = Board()
     taken, _ = ray.get(miner.prepare.remote(job.opening, job.segments("train"), own_node(), board.place))
     places: set[int] = set()
     with _peak_of(ray.get(miner.pid.remote())) as peak:

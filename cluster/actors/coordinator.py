@@ -3,16 +3,13 @@
 import asyncio
 import logging
 import os
-import secrets
 import threading
 import time
-import weakref
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
-import numpy as np
 import psutil
 import ray
 
@@ -38,15 +35,9 @@ from cluster.node.ports import (
     StateHandle,
 )
 from cluster.node.round_journal import FileJournal
-from cluster.node.shared_updates import (
-    NoSharedMemoryError,
-    UpdateBuffer,
-    UpdateLostError,
-    UpdatePlace,
-    read_update,
-)
-from cluster.node.slot_calls import SMALL_BYTES
+from cluster.node.shared_updates import UpdateLostError, UpdatePlace
 from cluster.node.training import ProgramTrainer, job_program
+from cluster.node.update_reader import UpdateReader
 from cluster.wallet.keystore import site_keystore
 from consensus.errors import ConsensusError
 from consensus.primitives.encoding import encode
@@ -57,9 +48,6 @@ from jobs.errors import JobError, TrainingDivergedError
 from jobs.program import JobProgram
 
 _RETRY_S: Final = 0.5
-_BOARD_NUMBERS: Final = 8
-_MOST_MAPPED: Final = 128
-"""Updates in shared memory at once: each takes a file descriptor here and two at its miner."""
 _MOST_THREADS: Final = 4
 """For the end of a round, while miners wait. Half of the cores at most: on two, whatever else the site does takes the
 other one then, and would take it from training later."""
@@ -108,22 +96,8 @@ class RayPorts:
 
     job: bytes
     layout: bytes
-    update_bytes: int
+    updates: UpdateReader
     miners: dict[MinerId, Handle] = field(default_factory=dict)
-    _taken: dict[MinerId, int] = field(default_factory=dict)
-    """Of miners that share memory with this process: the number of the latest update that was taken from each."""
-    _board: UpdateBuffer = field(default_factory=lambda: UpdateBuffer(_BOARD_NUMBERS))
-    """Who can read what is written there can share memory."""
-    _mapped: list[weakref.ref[FlatState]] = field(default_factory=list)
-    """Updates in shared memory that were taken, and may be held still."""
-
-    def __post_init__(self) -> None:
-        self._board.array[:] = np.frombuffer(secrets.token_bytes(self._board.array.nbytes), dtype=np.float32)
-
-    @property
-    def board(self) -> UpdatePlace:
-        """Where a miner of this machine finds what proves that it is one."""
-        return self._board.place
 
     def publish(self, state: FlatState) -> StateHandle:
         return StateHandle(ray.put(state))
@@ -131,17 +105,15 @@ class RayPorts:
     def take_on(self, miner: MinerId, handle: Handle, shared: tuple[int, bytes] | None) -> None:
         """A miner may be asked for slots. `shared`: the number of its latest update in memory, and its proof."""
         self.miners[miner] = handle
-        self._taken.pop(miner, None)
-        if shared is not None and shared[1] == self._board.array.tobytes():
-            self._taken[miner] = shared[0]
-        way = "sends its updates" if miner not in self._taken else "hands over updates in memory, if they are large"
+        can_share = self.updates.take_on(miner, shared)
+        way = "hands over updates in memory, if they are large" if can_share else "sends its updates"
         _log.info("miner %s %s", miner.hex()[:16], way, extra=about(self.job))
 
     async def run_slot(self, miner: MinerId, assignment: bytes, state: StateHandle) -> SlotReply:
         handle = self.miners.get(miner)
         if handle is None:
             raise MinerGoneError(miner.hex())
-        taken = self._taken.get(miner) if self._can_share() else None
+        taken = self.updates.latest_of(miner)
         try:
             report, update = await handle.run_slot.remote(assignment, state, taken)
         except ray.exceptions.RayTaskError as error:
@@ -159,24 +131,8 @@ class RayPorts:
         if isinstance(update, UpdatePlace):
             if taken is None:
                 raise UpdateLostError("the miner was not asked to share its memory")
-            update = self._read(miner, update)
+            update = self.updates.read(miner, update)
         return SlotReply(report=report, update=update)
-
-    def _read(self, miner: MinerId, place: UpdatePlace) -> FlatState:
-        """Raises UpdateLostError. If there is no such memory the miner is to send its updates from then on."""
-        try:
-            update = read_update(place)
-        except NoSharedMemoryError:
-            self._taken.pop(miner, None)
-            raise
-        self._mapped.append(weakref.ref(update))
-        if miner in self._taken:
-            self._taken[miner] = max(place.number, self._taken[miner])
-        return update
-
-    def _can_share(self) -> bool:
-        self._mapped = [update for update in self._mapped if update() is not None]
-        return self.update_bytes > SMALL_BYTES and len(self._mapped) < _MOST_MAPPED
 
     async def commit_round(self, commit: bytes, reports: tuple[bytes, ...]) -> JobProgress:
         while True:
@@ -282,7 +238,7 @@ class Coordinator:
         trainer = await asyncio.to_thread(ProgramTrainer, program, threads=threads)
         await verifier_ready
         replay_class = await require_actor(VERIFIER).replay_class.remote(self._job)
-        self._ports = RayPorts(job=self._job, layout=encode(trainer.layout), update_bytes=trainer.layout.bytes)
+        self._ports = RayPorts(job=self._job, layout=encode(trainer.layout), updates=UpdateReader(trainer.layout.bytes))
         self._opening = opening
         self._node = CoordinatorNode(
             key=self._key,
@@ -300,7 +256,7 @@ class Coordinator:
         """Take on a miner; False while the job is not ready for it. In a list the handle stays a handle."""
         if self._node is None or self._ports is None:
             return False
-        ready = handle[0].prepare.remote(self._opening, self._segments, own_node(), self._ports.board)
+        ready = handle[0].prepare.remote(self._opening, self._segments, own_node(), self._ports.updates.board.place)
         self._ports.take_on(MinerId(miner), handle[0], await ready)
         self._node.tell(MinerJoined(miner=MinerId(miner)))
         return True

@@ -16,7 +16,7 @@ from cluster.actors.vigil import Heart
 from cluster.config import home_from_environment
 from cluster.logs import configure_logging
 from cluster.node.ports import FlatState, JobOpening, SlotReply
-from cluster.node.shared_updates import UpdateLostError, UpdateMemory, UpdatePlace, read_update
+from cluster.node.shared_updates import UpdateLostError, UpdateMemory, UpdatePlace, read_board
 from cluster.node.training import Segments
 from cluster.wallet.keystore import site_keystore
 from consensus.params import ConsensusParams
@@ -61,7 +61,7 @@ class Miner:
         if node != own_node():
             return None
         try:
-            return latest, read_update(board).tobytes()
+            return latest, read_board(board)
         except UpdateLostError as error:
             _log.warning("updates are sent, memory cannot be shared: %s", error, extra={"job": opening.job.hex()})
             return None

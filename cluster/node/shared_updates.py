@@ -11,6 +11,7 @@ uses it has ended. A buffer carries the number of the reply that it belongs to: 
 import fcntl
 import mmap
 import os
+import secrets
 import struct
 import threading
 import weakref
@@ -32,6 +33,8 @@ _FLOAT_BYTES: Final = 4
 _FIXED_SIZE: Final = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW
 """A file that could shrink would end the process that reads what is no more."""
 _SPARE: Final = 4
+"""So many slots a buffer may be idle beyond twice the number of buffers before it is given back."""
+_BOARD_NUMBERS: Final = 8
 
 
 class UpdateLostError(Exception):
@@ -81,6 +84,29 @@ class UpdateBuffer:
         """From now on it belongs to another reply. Only while it is locked."""
         self.number = number
         _NUMBER.pack_into(self._memory, 0, number)
+
+
+class Board:
+    """Memory of the coordinator with something drawn at random: who can tell what it is can share memory with it."""
+
+    def __init__(self) -> None:
+        self._buffer = UpdateBuffer(_BOARD_NUMBERS)
+        self._words = secrets.token_bytes(self._buffer.array.nbytes)
+        self._buffer.array[:] = np.frombuffer(self._words, dtype=np.float32)
+
+    @property
+    def place(self) -> UpdatePlace:
+        """Where a process of this machine can read it."""
+        return self._buffer.place
+
+    def says(self, words: bytes) -> bool:
+        """Whether these are the words on it."""
+        return words == self._words
+
+
+def read_board(place: UpdatePlace) -> bytes:
+    """The words on a board. Raises UpdateLostError if this process cannot share memory with that one."""
+    return read_update(place).tobytes()
 
 
 class UpdateMemory:

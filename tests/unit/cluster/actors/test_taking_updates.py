@@ -12,7 +12,8 @@ import pytest
 from cluster.actors.coordinator import RayPorts
 from cluster.control.slots import MinerId
 from cluster.node.ports import FlatState, SlotReply, StateHandle
-from cluster.node.shared_updates import UpdateLostError, UpdateMemory, UpdatePlace, read_update
+from cluster.node.shared_updates import UpdateLostError, UpdateMemory, UpdatePlace, read_board
+from cluster.node.update_reader import UpdateReader
 
 ANNA = MinerId(b"anna")
 STATE = np.zeros(100, dtype=np.float32)
@@ -42,13 +43,13 @@ def in_memory(memory: UpdateMemory, taken: int | None) -> UpdatePlace:
 
 
 def take_on(handle: Answers, latest: int | None, *, update_bytes: int = 2**24) -> RayPorts:
-    ports = RayPorts(job=b"job", layout=b"layout", update_bytes=update_bytes)
+    ports = RayPorts(job=b"job", layout=b"layout", updates=UpdateReader(update_bytes))
     ports.take_on(ANNA, handle, None if latest is None else (latest, proof(ports)))
     return ports
 
 
 def proof(ports: RayPorts) -> bytes:
-    return read_update(ports.board).tobytes()
+    return read_board(ports.updates.board.place)
 
 
 def run_slot(ports: RayPorts) -> SlotReply:
